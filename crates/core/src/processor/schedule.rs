@@ -206,9 +206,9 @@ impl Processor {
 
     /// Whether a job waits for a place that is free.
     fn can_admit(&self, now: Timestamp) -> bool {
-        let places = self.live_places();
         Share::ALL.into_iter().any(|share| {
-            self.has_live(|task| task.has_arrivals(share)) && self.room(share, now).has_place(share, places)
+            self.has_live(|task| task.has_arrivals(share))
+                && self.room(share, now).has_place(share, self.live_places())
         })
     }
 
@@ -228,7 +228,7 @@ impl Processor {
             partitions = [others, same].concat();
         }
         for share in Share::ALL {
-            if !self.has_live(|task| task.has_ready(share)) {
+            if !partitions.iter().any(|partition| self.has_ready(*partition, share)) {
                 continue;
             }
             let mut sent = true;
@@ -259,15 +259,19 @@ impl Processor {
         partitions
     }
 
+    fn has_ready(&self, partition: i32, share: Share) -> bool {
+        matches!(self.tasks.get(&partition), Some(OwnedTask::Live(task)) if task.has_ready(share))
+    }
+
+    /// Sends one of this share, if one is ready and may be under way; there is a permit.
     fn send_one(&mut self, partition: i32, share: Share, now: Timestamp) -> bool {
-        let is_ready = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.has_ready(share) && !task.is_draining());
-        if !self.tasks.get(&partition).is_some_and(is_ready) {
-            return false;
-        }
-        if !self.has_call_left(share, now) || self.next_permit_at(now) > now {
+        if !self.has_ready(partition, share) || !self.has_call_left(share, now) {
             return false;
         }
         let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition) else { return false };
+        if task.is_draining() {
+            return false;
+        }
         let mut turn = self.shared.turn(&mut self.facts, now);
         turn.is_probe = self.shared.breaker.is_open();
         let Some(send) = task.send_next(share, &mut turn) else { return false };

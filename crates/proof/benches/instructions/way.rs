@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use healthflow_core::booking::Booking;
+use healthflow_core::booking::Source;
 use healthflow_core::event::avro::{Decoder, Encoder, contract};
 use healthflow_core::event::codec::Codec;
 use healthflow_core::event::requested::AppointmentRequested;
@@ -122,6 +123,7 @@ fn event(number: usize) -> AppointmentRequested {
     event.practice_id = format!("practice-{:03}", number as i32 % PARTITIONS).as_str().into();
     event.version = 1;
     event.requested_at = START;
+    event.source = Source::Live;
     event.patient.patient_id = healthflow_core::booking::PatientId::from(format!("p-{number}")).into();
     event.patient.healthflow_patient_id = Some(format!("hf-{number}").into());
     event.visit.start = START.plus_ms((number as i64 + 2) * DAY_MS / 8);
