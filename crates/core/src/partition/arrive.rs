@@ -73,6 +73,7 @@ impl Task {
             schedule,
             taken_up_at: turn.now,
             order: position.offset,
+            is_late: false,
         };
         if state.as_deref().is_some_and(|state| state.may_be_forgotten(version)) {
             self.supersede_forgotten(in_hand, turn);
@@ -201,13 +202,15 @@ impl Task {
 
     fn take_back(&mut self, waiting: Waiting, turn: &Turn<'_>) {
         let order = self.order_of(&waiting.entry);
-        let in_hand = InHand {
+        let mut in_hand = InHand {
             order,
             booking: waiting.entry.booking,
             position: Some(Lane::Retry.at(waiting.offset)),
             schedule: taken_up(waiting.entry.schedule, turn.now),
             taken_up_at: turn.now,
+            is_late: false,
         };
+        in_hand.is_late = in_hand.comes_back_late(turn.settings);
         let key = in_hand.booking.key.clone();
         self.take_in_hand(in_hand, turn);
         self.note_slots(&key, None, turn);

@@ -3,7 +3,7 @@
 //! anything. What belongs to one practice waits beside the queue, and after a while in `appointments.retry`, so that the lane of
 //! its neighbours moves.
 
-use crate::booking::{BookingKey, PracticeId};
+use crate::booking::{BookingKey, PatientKey, PracticeId};
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::rules;
 use crate::partition::task::Task;
@@ -46,17 +46,28 @@ impl Task {
         let ready = self.jobs.drain_ready(is_meant).into_iter();
         let awaiting = self.outbox.awaited_by().filter(|key| is_meant(key)).cloned();
         let about_to_ask: Vec<JobKey> = ready.chain(awaiting).collect();
-        for key in about_to_ask.into_iter().rev() {
-            let Some(mut job) = self.jobs.take(&key) else { continue };
-            let is_unsent = job.stage.is_about_to_ask();
-            if is_unsent {
-                self.is_not_alone_any_more(&key, job.patient.as_ref(), now);
-                self.end(&key, &mut job, now);
-            }
-            self.jobs.put_back(&key, job);
-            if is_unsent {
-                self.jobs.look_again_first(key);
-            }
+        about_to_ask.into_iter().rev().for_each(|key| self.stand_down_one(key, now));
+    }
+
+    /// The same for one job, if it was about to ask.
+    fn stand_down_one(&mut self, key: JobKey, now: Timestamp) {
+        let Some(mut job) = self.jobs.take(&key) else { return };
+        let is_unsent = job.stage.is_about_to_ask();
+        if is_unsent {
+            self.is_not_alone_any_more(&key, job.patient.as_ref(), now);
+            self.end(&key, &mut job, now);
+        }
+        self.jobs.put_back(&key, job);
+        if is_unsent {
+            self.jobs.look_again_first(key);
+        }
+    }
+
+    /// A patient is held from now on: whoever is about to ask for it is not. Its intent was written before the hold, and would let it
+    /// go out as soon as a person's decision is read, before that is durable (rule K4).
+    pub(super) fn stand_down_for(&mut self, patient: &PatientKey, now: Timestamp) {
+        if let Some(holder) = self.jobs.holder_of(patient).cloned() {
+            self.stand_down_one(holder, now);
         }
     }
 

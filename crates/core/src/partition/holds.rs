@@ -33,6 +33,7 @@ impl Task {
         // Which appointment is meant is a question about this booking only.
         if reason != ReviewReason::AmbiguousAppointment && !reason.holds_nobody_else() {
             self.ledger.change_patient(&patient).held_by = Some(key.booking.clone());
+            self.stand_down_for(&patient, turn.now);
             self.held.begin_hold(key, patient);
         }
         self.lay(key, in_hand, reason, evidence, None, turn);
@@ -236,7 +237,14 @@ impl Task {
         self.outbox.tell(Fact::BookingReleased { key: key.clone(), version });
         let attempts = held.attempts.saturating_sub(1);
         let schedule = Schedule { attempts, not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand { booking, position: None, schedule, taken_up_at: turn.now, order: held.order };
+        let in_hand = InHand {
+            booking,
+            position: None,
+            schedule,
+            taken_up_at: turn.now,
+            order: held.order,
+            is_late: false,
+        };
         self.take_in_hand(in_hand, turn);
         self.note_slots(key, None, turn);
     }

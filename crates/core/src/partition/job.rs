@@ -73,6 +73,8 @@ pub struct InHand {
     pub taken_up_at: Timestamp,
     /// When it came, as its offset in `appointments.requested`; of one that was redriven, when that came.
     pub order: i64,
+    /// Whether it can no longer be confirmed in time: then it goes behind those that can.
+    pub is_late: bool,
 }
 
 impl InHand {
@@ -94,6 +96,12 @@ impl InHand {
         self.booking.requested_at.plus_ms(after_ms).clamp(earliest, self.taken_up_at.plus_ms(after_ms))
     }
 
+    /// The same of one that comes back: none of them is fresh again, whatever it waited for last.
+    pub fn comes_back_late(&self, settings: &Settings) -> bool {
+        let after_ms = settings.overdue_after_ms;
+        after_ms > 0 && self.taken_up_at >= self.booking.requested_at.plus_ms(after_ms)
+    }
+
     /// What it was parked for; none if it was not, or the record names no reason that we know.
     pub fn waited_for(&self) -> Option<WaitReason> {
         WaitReason::of(&self.schedule.last_error)
@@ -102,8 +110,8 @@ impl InHand {
     /// From which share it is served.
     fn share(&self) -> Share {
         let begins_in_ms = self.booking.visit.start.since_ms(self.taken_up_at);
-        let was_put_aside =
-            matches!(self.waited_for(), Some(WaitReason::Overdue | WaitReason::RejectionStorm));
+        let was_put_aside = self.is_late
+            || matches!(self.waited_for(), Some(WaitReason::Overdue | WaitReason::RejectionStorm));
         if self.booking.source == Source::Backfill {
             Share::History
         } else if self.schedule.attempts > 0 {

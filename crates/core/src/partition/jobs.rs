@@ -35,6 +35,8 @@ pub(super) struct Jobs {
     patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
     /// When a booking that came in is overdue. Most have ended by then.
     overdue: BTreeSet<(Timestamp, JobKey)>,
+    /// Who is overdue and to be moved aside, since when. It may hold a key whose job has moved on.
+    late: BTreeSet<(Timestamp, JobKey)>,
     /// When which job is due; a doubt has an entry whether or not there is a job for it.
     timers: BTreeSet<(Timestamp, JobKey)>,
 }
@@ -164,11 +166,13 @@ impl Jobs {
     pub fn look_again(&mut self, key: JobKey) {
         let job = self.get(&key);
         let share = job.map_or(Share::Again, |job| Share::of(job, Purpose::Flow));
-        // Of what comes back the nearest visit goes first, and before all a doubt of which no version is at hand.
+        // Of what comes back the nearest visit goes first, and before all whoever has asked already or settles a doubt, for others
+        // wait for them.
+        let not_begun = job.filter(|job| job.asked_version.is_none());
         let rank = match share {
             Share::First | Share::History => 0,
             Share::Soon | Share::Again => {
-                job.and_then(Job::newest).map_or(i64::MIN, |newest| newest.booking.visit.start.0)
+                not_begun.and_then(Job::newest).map_or(i64::MIN, |newest| newest.booking.visit.start.0)
             }
         };
         self.arrivals[share.index()].push(key.practice(), rank, key.clone());
@@ -182,12 +186,12 @@ impl Jobs {
     /// The same, before those that wait for a place already.
     pub fn look_again_first(&mut self, key: JobKey) {
         let share = self.share_of(&key);
-        self.arrivals[share].push_first(key);
+        self.arrivals[share.index()].push_first(key);
     }
 
     /// Which share a job that has just come back or woken belongs to.
-    fn share_of(&self, key: &JobKey) -> usize {
-        self.get(key).map_or(Share::Again, |job| Share::of(job, Purpose::Flow)).index()
+    fn share_of(&self, key: &JobKey) -> Share {
+        self.get(key).map_or(Share::Again, |job| Share::of(job, Purpose::Flow))
     }
 
     /// Whether somebody of this share waits for a place.
@@ -195,10 +199,20 @@ impl Jobs {
         !self.arrivals[share.index()].is_empty()
     }
 
-    /// Takes the next of this share out of the queue that waits for a place; `cost` is what its practice pays for a job.
+    /// Takes the next of this share out of the queue that waits for a place; `cost` is what its practice pays for a job. Whoever
+    /// has come into another share since goes to the queue of that one.
     pub fn next_arrival(&mut self, share: Share, cost: impl Fn(&JobKey, &Job) -> u32) -> Option<JobKey> {
-        let Jobs { at_hand, arrivals, .. } = self;
-        arrivals[share.index()].pop(|key| at_hand.get(key).map_or(CALL, |job| cost(key, job)))
+        loop {
+            let Jobs { at_hand, arrivals, .. } = self;
+            let key =
+                arrivals[share.index()].pop(|key| at_hand.get(key).map_or(CALL, |job| cost(key, job)))?;
+            if self.share_of(&key) == share {
+                return Some(key);
+            }
+            if self.is_at_hand(&key) {
+                self.look_again(key);
+            }
+        }
     }
 
     /// Takes the first out of the queues that wait for a place whom `allows` allows.
@@ -271,6 +285,20 @@ impl Jobs {
         self.overdue.pop_first().map(|(_, key)| key)
     }
 
+    /// This booking is overdue since `since`: it goes behind those that are not, and is to be moved aside.
+    pub fn is_late(&mut self, since: Timestamp, key: &JobKey) {
+        let versions = self.at_hand.get_mut(key).map(|job| &mut job.versions);
+        if let Some(mut newest) = versions.and_then(BTreeMap::last_entry) {
+            newest.get_mut().is_late = true;
+            self.late.insert((since, key.clone()));
+        }
+    }
+
+    /// Takes out who is to be moved aside next.
+    pub fn take_late(&mut self) -> Option<JobKey> {
+        self.late.pop_first().map(|(_, key)| key)
+    }
+
     /// When somebody must be looked at next.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.timers.first().map(|(at, _)| *at)
@@ -279,6 +307,11 @@ impl Jobs {
     /// When somebody is overdue next. Nobody can be while nobody is at hand.
     pub fn next_overdue(&self) -> Option<Timestamp> {
         self.overdue.first().filter(|_| !self.at_hand.is_empty()).map(|(at, _)| *at)
+    }
+
+    /// Since when somebody is to be moved aside.
+    pub fn next_late(&self) -> Option<Timestamp> {
+        self.late.first().map(|(since, _)| *since)
     }
 
     /// Takes out who must be looked at by `now`.
@@ -312,6 +345,11 @@ impl Jobs {
         self.patients_busy.contains_key(patient)
     }
 
+    /// Who has a patient.
+    pub fn holder_of(&self, patient: &PatientKey) -> Option<&JobKey> {
+        self.patients_busy.get(patient)
+    }
+
     /// Frees a patient: of the jobs that wait for it one of the first share is looked at again, which has waited longest. Else a fresh
     /// booking would stand behind all that an outage left of its patient.
     pub fn unlock_patient(&mut self, patient: &PatientKey) {
@@ -319,7 +357,7 @@ impl Jobs {
         let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
         let awaits_it = |job: &Job| matches!(&job.stage, JobStage::AwaitsPatient(of) if of == patient);
         awaited.retain(|key| self.get(key).is_some_and(awaits_it));
-        let next = (0..awaited.len()).min_by_key(|index| self.share_of(&awaited[*index]));
+        let next = (0..awaited.len()).min_by_key(|index| self.share_of(&awaited[*index]).index());
         if let Some(next) = next.and_then(|index| awaited.remove(index)) {
             self.look_again_first(next);
         }
@@ -342,10 +380,19 @@ impl Jobs {
 impl Hash for Jobs {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Jobs {
-            at_hand, arrivals, ready, places, patients_busy, patients_awaited, overdue, timers, ..
+            at_hand,
+            arrivals,
+            ready,
+            places,
+            patients_busy,
+            patients_awaited,
+            overdue,
+            late,
+            timers,
+            ..
         } = self;
         // How many are about to ask follows from the jobs.
-        (arrivals, ready, places, &self.held, overdue, timers).hash(hasher);
+        (arrivals, ready, places, &self.held, overdue, late, timers).hash(hasher);
         hash_entries(at_hand, hasher);
         hash_entries(patients_busy, hasher);
         hash_entries(patients_awaited, hasher);

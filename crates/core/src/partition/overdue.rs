@@ -5,43 +5,64 @@ use crate::partition::job::{JobKey, JobStage};
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
+use crate::time::Timestamp;
 
 /// How long until an overdue booking is looked at again while nothing goes on, in milliseconds.
 const LOOK_AGAIN_MS: i64 = 1_000;
 
 impl Task {
-    /// Looks at bookings that came in so long ago that its promise is about to break: it is told so, and moved aside if it still waits
-    /// for its first place. The next owner of a task that is given back does that. A burst is moved aside over several commits.
+    /// Looks at bookings that came in so long ago that their promise is about to break: it is told so, and what still waits for its
+    /// first call goes behind those that can be in time, at once here, and in Kafka over several commits. The next owner of a task that
+    /// is given back does that.
     pub(super) fn move_overdue_aside(&mut self, turn: &mut Turn<'_>) {
-        while self.outbox.has_room()
-            && let Some(key) = self.jobs.take_overdue(turn.now)
-        {
+        while let Some(key) = self.jobs.take_overdue(turn.now) {
             if !self.is_draining() {
                 self.note_late(&key, turn);
+                self.let_others_pass(&key, turn);
+            }
+        }
+        while self.outbox.has_room()
+            && let Some(key) = self.jobs.take_late()
+        {
+            if !self.is_draining() {
                 self.move_aside(&key, turn);
             }
         }
     }
 
-    /// Parks a job if it is overdue: at no attempt, and due at once, behind what is fresh.
-    fn move_aside(&mut self, key: &JobKey, turn: &mut Turn<'_>) {
-        let JobKey::Booking(booking) = key else { return };
-        if turn.settings.overdue_after_ms == 0 {
-            return;
-        }
-        let Some(job) = self.jobs.get(key) else { return };
-        let waits = job.stage == JobStage::Arrived && job.asked_version.is_none();
-        let Some(newest) = job.newest().filter(|newest| waits && newest.is_fresh()) else { return };
-        let overdue_at = newest.overdue_at(turn.settings.overdue_after_ms);
-        let is_stopped = turn.is_stopped() || turn.by_hand.stops(&booking.practice);
-        // While HealthFlow does not work, or its practice is paused, nothing goes before it: it is looked at again. Once that is over,
-        // what it made late goes behind what can still be in time.
-        if is_stopped || turn.now < overdue_at {
+    /// When a job is overdue, if it came in as a fresh booking and still waits for its first call.
+    fn overdue_at(&self, key: &JobKey, turn: &Turn<'_>) -> Option<Timestamp> {
+        let after_ms = turn.settings.overdue_after_ms;
+        let job = self.jobs.get(key).filter(|_| after_ms > 0)?;
+        let waits = matches!(job.stage, JobStage::Arrived | JobStage::AwaitsPatient(_));
+        let newest = job.newest().filter(|newest| waits && newest.is_fresh())?;
+        (job.asked_version.is_none() && !self.is_rejected(key, job)).then(|| newest.overdue_at(after_ms))
+    }
+
+    /// While HealthFlow does not work, or its practice is paused, nothing goes before a booking: it is looked at again. Once that is
+    /// over, what it made late goes behind what can still be in time.
+    fn is_stopped_for(&self, key: &JobKey, turn: &Turn<'_>) -> bool {
+        turn.is_stopped() || turn.by_hand.stops(key.practice())
+    }
+
+    /// From now on a job is served behind those that can be in time, if it is overdue.
+    fn let_others_pass(&mut self, key: &JobKey, turn: &Turn<'_>) {
+        let Some(overdue_at) = self.overdue_at(key, turn) else { return };
+        if self.is_stopped_for(key, turn) || turn.now < overdue_at {
             let again_at = overdue_at.max(turn.now.plus_ms(LOOK_AGAIN_MS));
             return self.jobs.note_overdue(again_at, key.clone());
         }
-        if self.is_rejected(key, job) {
+        self.jobs.is_late(overdue_at, key);
+    }
+
+    /// Parks a job that is late: at no attempt, and due at once, behind what is fresh.
+    fn move_aside(&mut self, key: &JobKey, turn: &mut Turn<'_>) {
+        let JobKey::Booking(booking) = key else { return };
+        if self.overdue_at(key, turn).is_none() {
             return;
+        }
+        if self.is_stopped_for(key, turn) {
+            return self.jobs.note_overdue(turn.now.plus_ms(LOOK_AGAIN_MS), key.clone());
         }
         let Some(mut job) = self.jobs.take(key) else { return };
         self.park_all(booking, &mut job, turn.now, WaitReason::Overdue, turn);

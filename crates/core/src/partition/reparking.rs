@@ -53,7 +53,7 @@ impl Task {
         let RetryEntry { booking, mut schedule, .. } = waiting.entry;
         schedule.attempts = rules::attempts_of_reparked(schedule.attempts, turn.settings);
         let (key, position) = (booking.key.clone(), Some(Lane::Retry.at(waiting.offset)));
-        let in_hand = InHand { booking, position, schedule, taken_up_at: turn.now, order };
+        let in_hand = InHand { booking, position, schedule, taken_up_at: turn.now, order, is_late: false };
         let generation = self.repark(&key, &in_hand, ParkingPlace::Retry);
         self.progress.finished(position);
         let InHand { booking, schedule, .. } = in_hand;

@@ -179,14 +179,15 @@ impl Task {
     /// The earliest moment at which the task has something to do without an event.
     pub fn next_wakeup(&self, shared: &Shared) -> Option<Timestamp> {
         let timer = self.jobs.next_due();
+        let overdue = self.jobs.next_overdue();
         // Otherwise the end of the commit that is under way, or about to begin, goes on with it.
-        let overdue = self.jobs.next_overdue().filter(|_| self.outbox.has_room());
+        let late = self.jobs.next_late().filter(|_| self.outbox.has_room());
         let review = self.held.next_due().filter(|_| !self.is_draining());
         // While a commit is under way only its end lets a drained task go; the clock would only be asked again and again.
         let drained_at = self.drain.until().filter(|_| !self.outbox.is_committing());
         let outage = self.outages.next_look().filter(|_| !self.is_draining());
         let reparking = self.next_reparking(shared);
         let waiting = self.waiting_room.next_due();
-        [timer, overdue, waiting, review, drained_at, outage, reparking].into_iter().flatten().min()
+        [timer, overdue, late, waiting, review, drained_at, outage, reparking].into_iter().flatten().min()
     }
 }

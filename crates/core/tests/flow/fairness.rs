@@ -202,3 +202,30 @@ fn a_burst_is_moved_aside_over_several_commits() {
     assert!(largest < 500, "{largest}");
     assert!(moved_aside(&desk) > 800, "{}", moved_aside(&desk));
 }
+
+/// Goal: whoever waits for a patient and cannot be in time any more goes behind what can, like everybody else; else an outage leaves a
+/// queue of old bookings at each patient. Method: 900 bookings of 30 patients, of whom half are late; then a fresh one of each.
+#[test]
+fn what_is_late_and_waits_for_its_patient_goes_behind_what_is_fresh() {
+    let mut desk = desk();
+    let of_a_few = |number: usize, now: Timestamp| {
+        let mut booking = of("one", number, now);
+        booking.patient.id = format!("p-{}", number % 30).into();
+        booking
+    };
+    let now = desk.now;
+    (0..900).for_each(|number| desk.arrive_at_once(of_a_few(number, now)));
+    answer_for_ms(&mut desk, 27_000);
+    let waits: Vec<_> = desk.retries().iter().map(|entry| entry.schedule.last_error.to_string()).collect();
+    assert!(waits.len() > 300 && waits.iter().all(|why| why == "overdue"), "{waits:?}");
+    for entry in desk.retries() {
+        desk.put_on(Lane::Retry, Arrival::Retry(Box::new(entry)));
+    }
+    answer_for_ms(&mut desk, 1_000);
+    let now = desk.now;
+    (900..930).for_each(|number| desk.arrive_at_once(of_a_few(number, now)));
+    answer_for_ms(&mut desk, 4_000);
+    let fresh: Vec<String> = (900..930).map(|number| format!("one-{number}")).collect();
+    let served = desk.results().into_iter().filter(|(booking, ..)| fresh.contains(booking)).count();
+    assert_eq!(served, 30);
+}

@@ -95,8 +95,12 @@ pub async fn measure(arguments: &Arguments, out: &Path, logs: &Path) -> Result<R
     let beside = turn(&fleet.journal.notes());
     let (mut burst_ms, _) = patients::waits_ms(&fleet.journal.notes(), is_of_burst);
 
+    let notes = fleet.journal.notes();
+    let began_at = notes.asked.iter().map(|asked| asked.at).min().unwrap_or_default();
+    let others_over_time = patients::waits_over_time(&notes, began_at, |asked| !is_of_burst(asked));
+    drop(notes);
     let load = json!({
-        "requests_per_second": arguments.limit, "bookings_per_second": arguments.per_second, "practices": PRACTICES,
+        "others_over_time": others_over_time, "requests_per_second": arguments.limit, "bookings_per_second": arguments.per_second, "practices": PRACTICES,
         "burst": arguments.burst, "samples": [without.samples, beside.samples], "workers": 2,
         "burst_waiting_after_the_turn": waiting, "burst_p50_s": seconds(&mut burst_ms, 0.5),
         "burst_p99_s": seconds(&mut burst_ms, 0.99), "others_p50_s": [without.p50_s, beside.p50_s],

@@ -85,8 +85,9 @@ pub async fn measure(arguments: &Arguments, out: &Path, logs: &Path) -> Result<R
     };
     fleet.until_confirmed(Duration::from_secs(arguments.wait_limit_s)).await?;
     let totals = fleet.healthflow.totals().await?;
+    let over_time = patients::waits_over_time(&fleet.journal.notes(), times.recovered_at, |_| true);
     let load = json!({
-        "requests_per_second": arguments.limit, "bookings_per_second": arguments.per_second, "bookings": count,
+        "after_it_over_time": over_time, "requests_per_second": arguments.limit, "bookings_per_second": arguments.per_second, "bookings": count,
         "outage_s": arguments.outage_s, "backlog_s": times.backlog_s, "answered_429": totals.throttled,
         "peak_requests_per_second": totals.peak_requests_per_second, "workers": 2,
     });

@@ -1,11 +1,14 @@
 //! Who books in a measure: patients that DentScheduler and HealthFlow both know and that were introduced before, so that a
 //! booking is one call.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
 use healthflow_core::time::{DAY_MS, Timestamp};
+use serde_json::{Value, json};
 
+use crate::audit::seconds;
 use crate::bench::load::Load;
 use crate::dentscheduler::now;
 use crate::fleet::Fleet;
@@ -47,4 +50,24 @@ pub fn waits_ms(notes: &Notes, counts: impl Fn(&Asked) -> bool) -> (Vec<i64>, us
         }
     }
     (waits_ms, without)
+}
+
+/// How long those that `counts` waited, by when they were asked for: a row for every five seconds from `from` on. It shows what a
+/// percentile of all of them hides.
+pub fn waits_over_time(notes: &Notes, from: Timestamp, counts: impl Fn(&Asked) -> bool) -> Value {
+    const STEP_MS: i64 = 5_000;
+    let by_name = notes.results_by_name();
+    let mut rows: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for asked in notes.asked.iter().filter(|asked| counts(asked) && asked.at >= from) {
+        if let Some(result) = by_name.get(&asked.name).and_then(|results| results.first()) {
+            rows.entry(asked.at.since_ms(from) / STEP_MS).or_default().push(result.at.since_ms(asked.at));
+        }
+    }
+    let row = |(step, mut waits_ms): (i64, Vec<i64>)| {
+        json!({
+            "from_s": step * STEP_MS / 1_000, "samples": waits_ms.len(), "p50_s": seconds(&mut waits_ms, 0.5),
+            "longest_s": seconds(&mut waits_ms, 1.0),
+        })
+    };
+    rows.into_iter().map(row).collect()
 }

@@ -171,6 +171,7 @@ fn in_hand(at_hand: &AtHand, settings: &Settings) -> InHand {
         position: Some(Lane::Requested.at(order)),
         schedule,
         taken_up_at: NOW,
+        is_late: false,
         order,
     }
 }

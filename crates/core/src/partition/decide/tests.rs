@@ -46,7 +46,14 @@ fn job(versions: &[Booking]) -> Job {
         let (booking, position) = (Arc::new(booking.clone()), Some(Lane::Requested.at(order)));
         (
             booking.version,
-            InHand { booking, position, schedule: Schedule::default(), taken_up_at: NOW, order },
+            InHand {
+                booking,
+                position,
+                schedule: Schedule::default(),
+                taken_up_at: NOW,
+                order,
+                is_late: false,
+            },
         )
     };
     let versions: BTreeMap<_, _> = versions.iter().map(in_hand).collect();

@@ -75,14 +75,7 @@ fn a_patient_is_one_jobs_and_then_goes_to_whoever_waits_for_it_longest() {
 fn a_patient_goes_to_a_fresh_booking_before_all_that_was_tried() {
     let waits = || JobStage::AwaitsPatient(patient());
     let mut jobs = jobs(&[(2, waits()), (4, waits()), (6, waits())]);
-    let fresh = InHand {
-        booking: Arc::new(Booking { source: Source::Live, ..booking() }),
-        position: Some(Lane::Requested.at(7)),
-        schedule: Schedule::default(),
-        taken_up_at: NOW,
-        order: 7,
-    };
-    jobs.open(&key(6)).versions.insert(1, fresh);
+    jobs.open(&key(6)).versions.insert(1, in_hand(86_400_000, false));
     assert!(jobs.lock_patient(&patient(), &key(8)));
     for number in [2, 4, 6] {
         jobs.await_patient(patient(), &key(number));
@@ -91,6 +84,48 @@ fn a_patient_goes_to_a_fresh_booking_before_all_that_was_tried() {
     assert_eq!(jobs.next_arrival(Share::First, |_, _| 100), Some(key(6)));
     jobs.unlock_patient(&patient());
     assert_eq!(arrivals(&mut jobs), [key(2)]);
+}
+
+fn in_hand(visit_in_ms: i64, is_late: bool) -> InHand {
+    let mut booking = Booking { source: Source::Live, ..booking() };
+    booking.visit.start = NOW.plus_ms(visit_in_ms);
+    InHand {
+        booking: Arc::new(booking),
+        position: Some(Lane::Requested.at(7)),
+        schedule: Schedule::default(),
+        taken_up_at: NOW,
+        order: 7,
+        is_late,
+    }
+}
+
+/// Goal: of what is behind fresh ones, whoever has asked already goes first, for its patient and its slot wait with it; then the nearest
+/// visit.
+#[test]
+fn who_has_begun_goes_before_the_nearest_visit() {
+    let mut jobs = Jobs::default();
+    for (number, days, asked_version) in [(2, 3, None), (4, 2, None), (6, 9, Some(1))] {
+        let job = jobs.open(&key(number));
+        job.versions.insert(1, in_hand(days * 86_400_000, true));
+        job.asked_version = asked_version;
+        jobs.look_again(key(number));
+    }
+    assert_eq!(arrivals(&mut jobs), [key(6), key(4), key(2)]);
+}
+
+/// Goal: what became late while it waited is not served as fresh, though it takes several commits until it is moved aside.
+#[test]
+fn who_has_become_late_waits_with_those_that_are() {
+    let mut jobs = Jobs::default();
+    for number in [2, 4] {
+        jobs.open(&key(number)).versions.insert(1, in_hand(86_400_000, false));
+        jobs.look_again(key(number));
+    }
+    jobs.is_late(NOW, &key(2));
+    let next = |jobs: &mut Jobs| jobs.next_arrival(Share::First, |_, _| 100);
+    assert_eq!((next(&mut jobs), next(&mut jobs)), (Some(key(4)), None));
+    assert_eq!(arrivals(&mut jobs), [key(2)]);
+    assert_eq!((jobs.next_late(), jobs.take_late(), jobs.take_late()), (Some(NOW), Some(key(2)), None));
 }
 
 #[test]
