@@ -351,7 +351,8 @@ impl Jobs {
     }
 
     /// Frees a patient: of the jobs that wait for it one of the first share is looked at again, which has waited longest. Else a fresh
-    /// booking would stand behind all that an outage left of its patient.
+    /// booking would stand behind all that an outage left of its patient. It goes before its practice's other jobs, not before other
+    /// practices': in a burst there is always such a job.
     pub fn unlock_patient(&mut self, patient: &PatientKey) {
         self.patients_busy.remove(patient);
         let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
@@ -359,7 +360,8 @@ impl Jobs {
         awaited.retain(|key| self.get(key).is_some_and(awaits_it));
         let next = (0..awaited.len()).min_by_key(|index| self.share_of(&awaited[*index]).index());
         if let Some(next) = next.and_then(|index| awaited.remove(index)) {
-            self.look_again_first(next);
+            let share = self.share_of(&next);
+            self.arrivals[share.index()].push(next.practice(), i64::MIN, next.clone());
         }
         if !awaited.is_empty() {
             self.patients_awaited.insert(patient.clone(), awaited);

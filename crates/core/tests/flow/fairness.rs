@@ -73,6 +73,26 @@ fn a_burst_of_one_practice_does_not_delay_its_neighbours() {
     assert_eq!(neighbours, 5, "{written:?}");
 }
 
+/// Goal: the same where the burst is of few patients, so that one of its bookings waits for each of them. Method: 400 bookings of 10
+/// patients, and a neighbour's each second.
+#[test]
+fn a_burst_of_few_patients_does_not_delay_its_neighbours() {
+    let mut desk = desk();
+    let now = desk.now;
+    (0..400).for_each(|number| {
+        let mut booking = of("burst", number, now);
+        booking.patient.id = format!("p-{}", number % 10).into();
+        desk.arrive_at_once(booking);
+    });
+    for second in 0..12 {
+        let now = desk.now;
+        desk.arrive_at_once(of(&format!("neighbour-{}", second % 3), second, now));
+        let written = answer_for_ms(&mut desk, 1_000);
+        let neighbours = written.iter().filter(|practice| practice.starts_with("neighbour")).count();
+        assert_eq!(neighbours, 1, "in second {second}: {written:?}");
+    }
+}
+
 /// Goal: what cannot be confirmed in time goes behind what can, at no attempt, and everybody is served in the end.
 #[test]
 fn what_is_late_goes_behind_what_is_fresh() {
