@@ -3,8 +3,8 @@
 use super::*;
 use healthflow_core::event::ControlKind;
 use healthflow_core::status::{
-    ControlScope, ControlStatus, HealthFlowTrouble, LaneStatus, QuotaStatus, SchemaStatus, SchemaTrouble,
-    StartStep, StartWait, TaskPhase, TaskStatus, WaitPlace, Waits,
+    ClassWaits, ControlScope, ControlStatus, HealthFlowTrouble, LaneStatus, QuotaStatus, SchemaStatus,
+    SchemaTrouble, StartStep, StartWait, TaskPhase, TaskStatus, WaitPlace, Waits,
 };
 use healthflow_core::topics::Lane;
 use serde_json::Value;
@@ -220,6 +220,7 @@ fn full(schemas: Vec<SchemaStatus>, controls: Vec<ControlStatus>, phase: TaskPha
         schemas,
         controls,
         waits: vec![Waits { place: WaitPlace::Doubt, why, count: 3, oldest_at: Some(NOW), late: 1 }],
+        classes: vec![ClassWaits { class: "soon".into(), count: 3, oldest_at: Some(NOW) }],
         calls_per_second: 2.5,
         quotas: vec![quota(None, Some(NOW)), quota(Some(NOW), None)],
         start_waits: Some(StartWait { step: StartStep::Fleet, why: "no broker".into(), since: NOW }),

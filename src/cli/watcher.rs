@@ -19,7 +19,7 @@ use healthflow_core::fact::Fact;
 use healthflow_core::processor::Processor;
 use healthflow_core::processor::stall::Stalls;
 use healthflow_core::processor::unread::Unread;
-use healthflow_core::status::{Status, Waits};
+use healthflow_core::status::{ClassWaits, Status, Waits};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::NamePrefix;
 
@@ -38,7 +38,7 @@ pub(super) struct Watcher {
     stalls: Stalls,
     unread: Unread,
     /// What waited in memory when that was last counted, and when.
-    waits: (Timestamp, Vec<Waits>),
+    waits: (Timestamp, Vec<Waits>, Vec<ClassWaits>),
     is_starting: Arc<AtomicBool>,
     start: Starting,
 }
@@ -88,7 +88,7 @@ impl Watcher {
             registry: None,
             stalls: Stalls::default(),
             unread: Unread::default(),
-            waits: (Timestamp(0), Vec::new()),
+            waits: (Timestamp(0), Vec::new(), Vec::new()),
             is_starting,
             start,
         })
@@ -100,12 +100,12 @@ impl Watcher {
     }
 
     /// What waits in memory, counted once a second: that looks at every version.
-    fn waits(&mut self, processor: &Processor, now: Timestamp) -> Vec<Waits> {
-        let (counted_at, waits) = &mut self.waits;
+    fn waits(&mut self, processor: &Processor, now: Timestamp) -> (Vec<Waits>, Vec<ClassWaits>) {
+        let (counted_at, waits, classes) = &mut self.waits;
         if now.since_ms(*counted_at) >= WAITS_COUNTED_MS {
-            (*counted_at, *waits) = (now, processor.waits(now));
+            (*counted_at, *waits, *classes) = (now, processor.waits(now), processor.class_waits());
         }
-        waits.clone()
+        (waits.clone(), classes.clone())
     }
 }
 
@@ -143,11 +143,13 @@ impl Observer for Watcher {
 
     fn status(&mut self, processor: &Processor, seen: Seen, now: Timestamp) {
         self.is_starting.store(false, Ordering::SeqCst);
+        let (waits, classes) = self.waits(processor, now);
         let mut status = Status {
             joined: seen.has_joined,
             has_stale_token: seen.has_stale_token,
             controls_read_at: Some(seen.controls_read_at),
-            waits: self.waits(processor, now),
+            waits,
+            classes,
             healthflow_trouble: seen.healthflow_trouble,
             ..processor.status(now)
         };

@@ -98,6 +98,13 @@ impl Catalogue {
             let oldest = waits.oldest_at.map_or(0.0, |since| age_seconds(since, now));
             self.waiting.oldest.with_label_values(&labels).set(oldest);
         }
+        self.waiting.of_class.reset();
+        self.waiting.oldest_of_class.reset();
+        for waits in &status.classes {
+            self.waiting.of_class.with_label_values(&[&*waits.class]).set(signed(waits.count));
+            let oldest = waits.oldest_at.map_or(0.0, |since| age_seconds(since, now));
+            self.waiting.oldest_of_class.with_label_values(&[&*waits.class]).set(oldest);
+        }
         self.waiting.late.set(signed(status.waits.iter().map(|waits| waits.late).sum()));
     }
 

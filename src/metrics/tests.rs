@@ -13,9 +13,9 @@ use healthflow_core::event::ControlKind;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::limits::breaker::BreakerState;
 use healthflow_core::status::{
-    BreakerStatus, ControlScope, ControlStatus, CounterStatus, LaneStatus, OpenReviews, QuotaStatus,
-    ReviewAge, SchemaStatus, SchemaTrouble, StartStep, StartWait, Status, StormStatus, TaskPhase, TaskStatus,
-    WaitPlace, Waits,
+    BreakerStatus, ClassWaits, ControlScope, ControlStatus, CounterStatus, LaneStatus, OpenReviews,
+    QuotaStatus, ReviewAge, SchemaStatus, SchemaTrouble, StartStep, StartWait, Status, StormStatus,
+    TaskPhase, TaskStatus, WaitPlace, Waits,
 };
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::{DAY_MS, Timestamp};
@@ -184,6 +184,7 @@ fn status() -> Status {
         }],
         has_stale_token: true,
         waits: waits(),
+        classes: vec![ClassWaits { class: "again".into(), count: 4, oldest_at: Some(Timestamp(1_000)) }],
         calls_per_second: 12.5,
         start_waits: Some(StartWait {
             step: StartStep::Topics,
@@ -269,6 +270,8 @@ fn gauges_follow_the_status_and_ages_the_clock() {
         (r#"healthflow_sync_waiting_oldest_seconds{place="memory",why="outage"}"#.into(), 12.0),
         (r#"healthflow_sync_waiting_oldest_seconds{place="unread",why="a topic"}"#.into(), 0.0),
         ("healthflow_sync_waiting_late_versions".into(), 3.0),
+        (r#"healthflow_sync_class_waiting_bookings{class="again"}"#.into(), 4.0),
+        (r#"healthflow_sync_class_oldest_seconds{class="again"}"#.into(), 12.0),
     ] {
         assert_eq!(value(&page, &series), Some(expected), "{series}\n{page}");
     }
@@ -279,6 +282,7 @@ fn gauges_follow_the_status_and_ages_the_clock() {
     assert!(!without_tasks.contains(lane), "a lane that is gone must not keep its value");
     assert!(!without_tasks.contains(r#"why="outage""#), "what has its result must not keep its value");
     assert_eq!(value(&without_tasks, "healthflow_sync_worker_ready"), Some(0.0));
+    assert!(!without_tasks.contains(r#"class="again""#), "a class without anybody must not keep its value");
     assert!(!without_tasks.contains(r#"step="topics""#), "a start that is over does not wait");
     assert!(!without_tasks.contains("ops-2"), "what was taken back must not keep its value");
     assert!(!without_tasks.contains(r#"id="57""#), "a schema that is readable must not keep its value");

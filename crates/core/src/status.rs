@@ -22,7 +22,7 @@ use crate::topics::Lane;
 pub use counter::CounterStatus;
 pub use quotas::QuotaStatus;
 pub use troubles::{HealthFlowTrouble, StartStep, StartWait};
-pub use waits::{NextStep, PROMISED_MS, WaitCounts, WaitPlace, Waits};
+pub use waits::{ClassWaits, NextStep, PROMISED_MS, WaitCounts, WaitPlace, Waits};
 
 const HOUR_MS: i64 = 3_600_000;
 const WEEK_MS: i64 = 7 * DAY_MS;
@@ -70,6 +70,8 @@ pub struct Status {
     pub oldest_doubt_since: Option<Timestamp>,
     /// What waits for its result, wherever it waits; set by the worker, once a second.
     pub waits: Vec<Waits>,
+    /// What of that is in memory, by class; set by the worker, once a second.
+    pub classes: Vec<ClassWaits>,
     /// Calls a second that this worker may start: its share of the tightest of what is configured, set by hand and told by
     /// HealthFlow. 0 while nothing may be sent.
     pub calls_per_second: f64,

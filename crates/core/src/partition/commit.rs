@@ -32,10 +32,9 @@ impl Task {
         self.outbox.started_at()
     }
 
-    /// How long what is durable now may have waited for that, in milliseconds: from the beginning of the commit before.
+    /// How long whoever waited longest for the commit under way has waited, in milliseconds; none if nobody does.
     pub fn longest_wait_for_commit_ms(&self, now: Timestamp) -> Option<i64> {
-        let awaited_since = self.outbox.began_before_at().filter(|_| self.outbox.is_committing())?;
-        Some(now.since_ms(awaited_since))
+        self.outbox.awaited_since().map(|since| now.since_ms(since))
     }
 
     /// Gathers the batch and its sequence number; what is gathered from now on goes into the next one.

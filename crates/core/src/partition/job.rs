@@ -219,6 +219,16 @@ impl Share {
         }
     }
 
+    /// The name of the class on the status page and in metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Share::First => "fresh",
+            Share::Soon => "soon",
+            Share::Again => "again",
+            Share::History => "history",
+        }
+    }
+
     /// Its place in [`Shares`].
     pub const fn index(self) -> usize {
         self as usize

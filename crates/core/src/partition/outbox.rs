@@ -39,8 +39,8 @@ pub(super) struct Outbox {
     committed_sequence: u64,
     /// When the last commit was begun; none before the first.
     started_at: Option<Timestamp>,
-    /// When the one before it was begun: what came about then waited for the last one.
-    began_before_at: Option<Timestamp>,
+    /// Since when somebody waits for the next commit.
+    awaited_since: Option<Timestamp>,
     /// Jobs that go on once the commit with this number is good, in the order in which they began to wait.
     awaits_commit: VecDeque<(u64, JobKey)>,
 }
@@ -52,6 +52,8 @@ struct Committing {
     sequence: u64,
     /// The offsets that it carries.
     offsets: Vec<Position>,
+    /// Since when somebody waits for it.
+    awaited_since: Option<Timestamp>,
     /// Facts that are true once it is good.
     facts: Vec<PendingFact>,
     /// How many records it writes.
@@ -91,7 +93,7 @@ impl Outbox {
             committing: None,
             committed_sequence: 0,
             started_at: None,
-            began_before_at: None,
+            awaited_since: None,
             awaits_commit: VecDeque::new(),
         }
     }
@@ -165,9 +167,9 @@ impl Outbox {
         self.renewal_wanted || !self.records.is_empty() || awaits_it
     }
 
-    /// When the commit before the last one was begun.
-    pub fn began_before_at(&self) -> Option<Timestamp> {
-        self.began_before_at
+    /// Since when somebody waits for the commit under way.
+    pub fn awaited_since(&self) -> Option<Timestamp> {
+        self.committing.as_ref()?.awaited_since
     }
 
     /// When the last commit was begun; none before the first.
@@ -176,7 +178,8 @@ impl Outbox {
     }
 
     /// The job goes on once what has come about until now is durable.
-    pub fn await_commit(&mut self, key: JobKey) {
+    pub fn await_commit(&mut self, key: JobKey, now: Timestamp) {
+        self.awaited_since.get_or_insert(now);
         self.awaits_commit.push_back((self.sequence, key));
     }
 
@@ -196,11 +199,12 @@ impl Outbox {
         records.extend(states);
         let sequence = self.sequence;
         self.sequence += 1;
-        self.began_before_at = self.started_at.replace(now);
+        self.started_at = Some(now);
         self.renewal_wanted = false;
         self.committing = Some(Committing {
             sequence,
             offsets: offsets.clone(),
+            awaited_since: self.awaited_since.take(),
             facts: std::mem::take(&mut self.facts),
             records: records.len() as u64,
         });
@@ -236,7 +240,7 @@ impl PendingFact {
 }
 
 impl Hash for Outbox {
-    /// Facts decide nothing.
+    /// Facts decide nothing, and how long somebody waits is a measure.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Outbox {
             records,
@@ -247,7 +251,7 @@ impl Hash for Outbox {
             committed_sequence,
             started_at,
             // A measure, for those who are told.
-            began_before_at: _,
+            awaited_since: _,
             awaits_commit,
         } = self;
         (records, renewal_wanted, sequence, committing).hash(hasher);
@@ -258,7 +262,7 @@ impl Hash for Outbox {
 impl Hash for Committing {
     /// Facts decide nothing.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Committing { sequence, offsets, facts: _, records: _ } = self;
+        let Committing { sequence, offsets, awaited_since: _, facts: _, records: _ } = self;
         (sequence, offsets).hash(hasher);
     }
 }

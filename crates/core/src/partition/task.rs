@@ -123,7 +123,7 @@ impl Task {
     /// Sets the stage of a job that is taken out.
     pub(super) fn set_stage(&mut self, key: &JobKey, job: &mut Job, stage: JobStage, now: Timestamp) {
         if stage == JobStage::AwaitsCommit {
-            self.outbox.await_commit(key.clone());
+            self.outbox.await_commit(key.clone(), now);
         }
         self.jobs.set_stage(key, job, stage, now);
     }

@@ -5,12 +5,12 @@ use crate::booking::check::is_a_wait;
 use crate::booking::{Booking, BookingKey, Source};
 use crate::hash::HashSet;
 use crate::limits::{Breaker, ByHand};
-use crate::partition::job::{Job, JobKey, JobStage, Purpose};
+use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
 use crate::partition::task::Task;
 use crate::partition::turn::Shared;
 use crate::retry::WaitReason;
 use crate::state::Asks;
-use crate::status::{NextStep, WaitCounts, WaitPlace};
+use crate::status::{ClassWaits, NextStep, WaitCounts, WaitPlace};
 use crate::sync::ReviewReason;
 use crate::time::Timestamp;
 
@@ -50,6 +50,17 @@ impl Task {
                 Asks::Review(_) => ReviewReason::BehindReview,
             };
             counts.add(WaitPlace::Review, reason.code(), Some(held.since));
+        }
+    }
+
+    /// Adds every booking in memory that has no call under way to the counts of its class.
+    pub fn count_classes(&self, counts: &mut [ClassWaits; Share::ALL.len()]) {
+        let waits = |job: &&Job| !matches!(job.stage, JobStage::InFlight(_));
+        for job in self.jobs.iter().filter(waits) {
+            let counted = &mut counts[Share::of(job, Purpose::Flow).index()];
+            counted.count += 1;
+            let read_at = job.versions.values().map(|in_hand| in_hand.taken_up_at).min();
+            counted.oldest_at = counted.oldest_at.into_iter().chain(read_at).min();
         }
     }
 }

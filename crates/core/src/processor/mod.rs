@@ -38,7 +38,7 @@ use crate::partition::{Shared, Task, Turn};
 use crate::processor::in_a_row::InARow;
 use crate::processor::ownership::OwnedTask;
 use crate::settings::Settings;
-use crate::status::{ControlStatus, Status, WaitCounts, Waits};
+use crate::status::{ClassWaits, ControlStatus, Status, WaitCounts, Waits};
 use crate::time::Timestamp;
 
 use pace::{CommitBudget, Pace};
@@ -214,6 +214,18 @@ impl Processor {
             }
         }
         counts.into_waits()
+    }
+
+    /// What of that is in memory, by class, in the order in which they are served. It looks at every booking in memory too.
+    pub fn class_waits(&self) -> Vec<ClassWaits> {
+        let mut counts =
+            Share::ALL.map(|share| ClassWaits { class: share.code().into(), count: 0, oldest_at: None });
+        for slot in self.tasks.values() {
+            if let OwnedTask::Live(task) = slot {
+                task.count_classes(&mut counts);
+            }
+        }
+        counts.into()
     }
 
     fn calls_per_second(&self, now: Timestamp) -> f64 {

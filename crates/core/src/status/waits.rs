@@ -62,6 +62,17 @@ pub struct Waits {
     pub late: usize,
 }
 
+/// What of one class is in memory and has no call under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassWaits {
+    /// The class: fresh, soon, again or history, in the order in which they are served.
+    pub class: Cow<'static, str>,
+    /// How many bookings.
+    pub count: usize,
+    /// When the one that was read first was read.
+    pub oldest_at: Option<Timestamp>,
+}
+
 /// Counts what waits.
 #[derive(Clone, Debug)]
 pub struct WaitCounts {

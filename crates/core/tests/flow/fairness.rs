@@ -7,6 +7,7 @@ use healthflow_core::healthflow::{Operation, Request};
 use healthflow_core::processor::Input;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
+use healthflow_core::status::Waits;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
@@ -248,4 +249,22 @@ fn what_is_late_and_waits_for_its_patient_goes_behind_what_is_fresh() {
     let fresh: Vec<String> = (900..930).map(|number| format!("one-{number}")).collect();
     let served = desk.results().into_iter().filter(|(booking, ..)| fresh.contains(booking)).count();
     assert_eq!(served, 30);
+}
+
+/// Goal: a task that commits seldom does not take the time between two commits for the time that one takes: it would write seconds' worth
+/// of intents ahead, all of a burst, and whoever comes after them would wait for them. Method: a booking a second, then 300 at once.
+#[test]
+fn a_burst_after_a_quiet_time_takes_few_places() {
+    let mut desk = desk();
+    for number in 0..20 {
+        let now = desk.now;
+        desk.arrive_at_once(of("quiet", number, now));
+        answer_for_ms(&mut desk, 1_000);
+    }
+    let now = desk.now;
+    (0..300).for_each(|number| desk.arrive_at_once(of("burst", number, now)));
+    let waits = desk.processor.waits(desk.now);
+    let is_ahead = |waits: &&Waits| ["permit", "commit"].contains(&&*waits.why);
+    let ahead: usize = waits.iter().filter(is_ahead).map(|waits| waits.count).sum();
+    assert!((1..=5).contains(&ahead), "{ahead} intents ahead at {PER_SECOND} calls a second");
 }

@@ -7,6 +7,7 @@ use healthflow_core::limits::BreakerLimits;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
 use healthflow_core::status::{WaitPlace, Waits};
+use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
@@ -26,6 +27,27 @@ fn waits(desk: &Desk) -> Vec<(WaitPlace, String, usize, Option<i64>, usize)> {
         (waits.place, waits.why.into_owned(), waits.count, age_ms, waits.late)
     };
     desk.processor.waits(desk.now).into_iter().map(of).collect()
+}
+
+/// Goal: it shows which class is behind. Method: a live booking is sent; another one of its patient and one of history wait.
+#[test]
+fn what_is_in_memory_is_seen_by_its_class() {
+    let settings = Settings { max_in_flight: 1, ..settings(GuardMode::IdempotencyKey) };
+    let mut desk = Desk::within(settings, TaskState::default(), [].into(), START);
+    desk.pass_ms(LAG_MS + 1);
+    for (booking, source) in [("sent", Source::Live), ("fresh", Source::Live), ("old", Source::Backfill)] {
+        desk.arrive(Booking { source, ..just_asked(&desk, a_booking(booking, 1)) });
+    }
+    let age_ms = |at: Option<Timestamp>| at.map(|at| desk.now.since_ms(at));
+    let classes: Vec<_> = desk
+        .processor
+        .class_waits()
+        .into_iter()
+        .map(|one| (one.class, one.count, age_ms(one.oldest_at)))
+        .collect();
+    let expected =
+        [("fresh", 1, Some(200)), ("soon", 0, None), ("again", 0, None), ("history", 1, Some(100))];
+    assert_eq!(classes, expected.map(|(class, count, age_ms)| (class.into(), count, age_ms)));
 }
 
 #[test]

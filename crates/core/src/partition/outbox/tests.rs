@@ -107,7 +107,7 @@ fn lives_as_its_model(steps: &[u8]) -> Result<(), TestCaseError> {
                 gathered.facts.push(fact);
             }
             2 => {
-                outbox.await_commit(JobKey::Booking(booking(number)));
+                outbox.await_commit(JobKey::Booking(booking(number)), Timestamp(1));
                 gathered.jobs.push(JobKey::Booking(booking(number)));
                 gathered.stamps.push(outbox.next_sequence());
                 open.push(outbox.next_sequence());

@@ -1,5 +1,7 @@
 //! Promise 1: no booking is lost. At rest every version has its result, and no write is in doubt.
 
+use std::collections::BTreeSet;
+
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::settings::GuardMode;
@@ -8,6 +10,7 @@ use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 use healthflow_proof::promises::results::lost;
 
+use crate::kafka::Partition;
 use crate::world::World;
 
 /// What is still open.
@@ -17,10 +20,12 @@ pub fn open(world: &World) -> Vec<String> {
         open.push("not everything is published".to_owned());
     }
     for (number, partition) in world.partitions.iter().enumerate() {
+        let unread = parked_unread(partition);
         let has_result = |(offset, arrival): &&(i64, Arrival)| match arrival {
             Arrival::Requested(booking) => {
                 let is_unread = partition.unread.contains(&(Lane::Requested, *offset));
-                is_unread || answered(world, &booking.key, booking.version)
+                let is_parked_unread = unread.contains(&(booking.key.clone(), booking.version));
+                is_unread || is_parked_unread || answered(world, &booking.key, booking.version)
             }
             Arrival::Unusable(unusable) => match &unusable.identity {
                 Some(identity) => answered(world, &identity.key, identity.version),
@@ -35,7 +40,9 @@ pub fn open(world: &World) -> Vec<String> {
         for (key, state) in partition.state.bookings.iter() {
             // A version that was redriven has a result of before, and needs another one.
             for version in state.parked.iter().map(|parked| parked.version).filter(|one| state.waits(*one)) {
-                open.push(format!("{key} v{version} is still parked"));
+                if !unread.contains(&(key.clone(), version)) {
+                    open.push(format!("{key} v{version} is still parked"));
+                }
             }
             if state.intent.is_some() && !is_out_of_reach(world, &key, &state) {
                 open.push(format!("the write of {key} is still in doubt"));
@@ -59,6 +66,20 @@ pub fn open(world: &World) -> Vec<String> {
     }
     open.sort_unstable();
     open
+}
+
+/// The parked versions whose record nobody could read without dying: the dead letter has its bytes, and whoever brings it back, under
+/// the generation that state still names, has the version go on (rules K6, K10).
+fn parked_unread(partition: &Partition) -> BTreeSet<(BookingKey, Version)> {
+    let is_unread = |offset: i64| partition.unread.contains(&(Lane::Retry, offset));
+    let records = partition.retry.records.iter().filter(|(offset, _)| is_unread(*offset));
+    let awaited = records.filter_map(|(_, arrival)| {
+        let Arrival::Retry(entry) = arrival else { return None };
+        let (key, version) = (&entry.booking.key, entry.booking.version);
+        let state = partition.state.bookings.get(key)?;
+        (state.parked(version)?.generation == entry.generation).then(|| (key.clone(), version))
+    });
+    awaited.collect()
 }
 
 /// A suspect's doubt (rule K6), and one that cannot be told apart without references (rule W5), go to a person with a
