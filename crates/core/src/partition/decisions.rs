@@ -15,7 +15,7 @@ use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin};
+use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Rejected};
 use crate::settings::Settings;
 use crate::state::{Asks, Held, Hold, Suspicion};
 use crate::sync::{Disposition, FailureReason, ReviewReason};
@@ -161,7 +161,9 @@ impl Task {
                 let others = candidates.iter().filter(|id| **id != chart);
                 let digests = PersonDigests::of_booking(booking);
                 self.reject_charts(&patient, others.cloned(), Some(&digests));
-                self.ledger.change_patient(&patient).rejected.retain(|one| one.chart != chart);
+                // Somebody else under the same id for whom a person rejected it does not get it by that.
+                let is_given = |one: &Rejected| one.chart == chart && one.is_of(Some(&digests));
+                self.ledger.change_patient(&patient).rejected.retain(|one| !is_given(one));
                 let outranks = sent_along.filter(|id| *id != chart);
                 let origin = LinkOrigin::Operator;
                 let (digests, decided) = (Some(digests), Some(Box::new(Decided { by, at })));

@@ -19,6 +19,9 @@ const CALL_AT_FIRST_MS: f64 = 10.0;
 /// So many more intents than the calls of one commit's time need are written ahead, so that the rate can rise.
 const HEADROOM: f64 = 1.5;
 
+/// No commit takes less, in milliseconds: as long as the quickest transactions of a real Kafka.
+const COMMIT_MIN_MS: i64 = 10;
+
 /// A wait for a commit that is longer than this is no measure of how long one takes, in milliseconds.
 const COMMIT_MAX_MS: i64 = 2_000;
 
@@ -86,7 +89,7 @@ pub struct Pace {
 impl Pace {
     /// Nothing is known yet but the shortest time between two commits.
     pub fn new(commit_interval_ms: i64) -> Self {
-        Pace { call_ms: None, commit_ms: commit_interval_ms as f64 }
+        Pace { call_ms: None, commit_ms: commit_interval_ms.max(COMMIT_MIN_MS) as f64 }
     }
 
     /// A call ended.
@@ -98,7 +101,7 @@ impl Pace {
 
     /// A commit is good: what came about right after the one before it began waited for so long.
     pub fn committed(&mut self, waited_ms: i64) {
-        let waited_ms = waited_ms.clamp(1, COMMIT_MAX_MS) as f64;
+        let waited_ms = waited_ms.clamp(COMMIT_MIN_MS, COMMIT_MAX_MS) as f64;
         self.commit_ms = waited_ms.max(self.commit_ms * 0.9 + waited_ms * 0.1);
     }
 

@@ -179,6 +179,7 @@ fn a_creation_that_is_open_ends_as_it_began_before_the_next_reference_is_used() 
     assert_eq!(patient(&desk).link.map(|link| link.healthflow_patient_id), Some("hf-9".into()));
 }
 
+/// Goal: a chart may be linked that was rejected for somebody else under the same id, and stays rejected for that one.
 #[test]
 fn a_person_may_link_a_chart_after_all() {
     let (mut desk, _) = boris_under_adas_id(GuardMode::IdempotencyKey);
@@ -190,7 +191,11 @@ fn a_person_may_link_a_chart_after_all() {
     desk.expect_silence();
     decide(&mut desk, Verdict::Link("hf-9".into()));
     assert_eq!(written_for(&mut desk, "a-3"), "hf-9");
-    assert_eq!(rejected(&patient(&desk)), ["hf-10"], "the other one is not");
+    assert_eq!(
+        rejected(&patient(&desk)),
+        ["hf-9", "hf-10"],
+        "one is still not Boris', the other one not Ada's"
+    );
 }
 
 /// Goal: whoever's id is reused keeps their chart. Method: a person decided that it is not Boris', who came under Ada's id; both come

@@ -222,15 +222,19 @@ impl Orders {
                 is_that(&other.verdict) && booking.is_some_and(|booking| booking.patient_key() == patient)
             })
         };
+        // An id that another booking brings, and whose chart fits where the linked one does not, replaces a link in the same commit.
+        let is_sent_along = |link: &HealthFlowPatientId| {
+            let mut bookings = lives.wanted.values().filter(|booking| booking.patient_key() == patient);
+            bookings.any(|booking| booking.patient.healthflow_patient_id.as_ref() == Some(&link.0))
+        };
+        let is_ordered = is_ordered(link.as_ref()) || link.as_ref().is_some_and(is_sent_along);
         match verdict {
             // A chart that is no more is forgotten as soon as HealthFlow says so.
-            Verdict::Link(chart) if healthflow.has_chart(chart) && !is_ordered(link.as_ref()) => {
-                Some(format!(
-                    "{id} says that {} is {chart}, and not {:?}",
-                    patient.patient,
-                    link.map(|link| link.0)
-                ))
-            }
+            Verdict::Link(chart) if healthflow.has_chart(chart) && !is_ordered => Some(format!(
+                "{id} says that {} is {chart}, and not {:?}",
+                patient.patient,
+                link.map(|link| link.0)
+            )),
             _ => None,
         }
     }
