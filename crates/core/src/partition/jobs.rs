@@ -381,20 +381,9 @@ impl Jobs {
 
 impl Hash for Jobs {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Jobs {
-            at_hand,
-            arrivals,
-            ready,
-            places,
-            patients_busy,
-            patients_awaited,
-            overdue,
-            late,
-            timers,
-            ..
-        } = self;
+        let Jobs { at_hand, arrivals, ready, places, patients_busy, patients_awaited, timers, .. } = self;
         // How many are about to ask follows from the jobs.
-        (arrivals, ready, places, &self.held, overdue, late, timers).hash(hasher);
+        (arrivals, ready, places, &self.held, &self.overdue, &self.late, timers).hash(hasher);
         hash_entries(at_hand, hasher);
         hash_entries(patients_busy, hasher);
         hash_entries(patients_awaited, hasher);
