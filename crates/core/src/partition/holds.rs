@@ -237,14 +237,7 @@ impl Task {
         self.outbox.tell(Fact::BookingReleased { key: key.clone(), version });
         let attempts = held.attempts.saturating_sub(1);
         let schedule = Schedule { attempts, not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand {
-            booking,
-            position: None,
-            schedule,
-            taken_up_at: turn.now,
-            order: held.order,
-            is_late: false,
-        };
+        let in_hand = InHand::from_review(booking, schedule, held.order, turn.now);
         self.take_in_hand(in_hand, turn);
         self.note_slots(key, None, turn);
     }

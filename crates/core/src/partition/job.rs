@@ -78,6 +78,11 @@ pub struct InHand {
 }
 
 impl InHand {
+    /// A version from the review topic, taken in hand now.
+    pub fn from_review(booking: Arc<Booking>, schedule: Schedule, order: i64, now: Timestamp) -> Self {
+        InHand { booking, position: None, schedule, taken_up_at: now, order, is_late: false }
+    }
+
     /// What it wants of the book.
     pub fn wish(&self) -> Wish {
         Wish { order: self.order, span: Span::wanted(&self.booking) }

@@ -36,14 +36,7 @@ impl Task {
         // Not tried for the first time: what is fresh goes first.
         let schedule =
             Schedule { attempts: held.attempts.max(1), not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand {
-            booking,
-            position: None,
-            schedule,
-            taken_up_at: turn.now,
-            order: held.order,
-            is_late: false,
-        };
+        let in_hand = InHand::from_review(booking, schedule, held.order, turn.now);
         turn.facts.push_back(Fact::ReviewLookedAt { key: key.clone(), version });
         self.take_in_hand(in_hand, turn);
     }

@@ -99,7 +99,7 @@ impl Pace {
         self.call_ms = Some(known_ms * 0.95 + elapsed_ms * 0.05);
     }
 
-    /// A commit is good: what came about right after the one before it began waited for so long.
+    /// A commit is good: whoever waited longest for it waited for so long.
     pub fn committed(&mut self, waited_ms: i64) {
         let waited_ms = waited_ms.clamp(COMMIT_MIN_MS, COMMIT_MAX_MS) as f64;
         self.commit_ms = waited_ms.max(self.commit_ms * 0.9 + waited_ms * 0.1);

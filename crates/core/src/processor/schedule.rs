@@ -269,9 +269,6 @@ impl Processor {
             return false;
         }
         let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition) else { return false };
-        if task.is_draining() {
-            return false;
-        }
         let mut turn = self.shared.turn(&mut self.facts, now);
         turn.is_probe = self.shared.breaker.is_open();
         let Some(send) = task.send_next(share, &mut turn) else { return false };
