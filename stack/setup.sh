@@ -45,6 +45,8 @@ missing_packages() {
   { has_deny && has_python; } || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
   # Tests try the alerts with promtool, and replay an outage with a Prometheus of their own.
   { command -v promtool && command -v prometheus; } >/dev/null || echo prometheus
+  # Alertmanager's own word on the example for it.
+  command -v amtool >/dev/null || echo prometheus-alertmanager
   # The shared counter of calls, in tests.
   command -v redis-server >/dev/null || echo redis-server
   # Counts the instructions of the hot path.
@@ -73,7 +75,7 @@ install_packages() {
     { tail -n 5 "$log" >&2; die "apt could not install ${packages[*]}; all it said is in $log"; }
   # Debian's packages start servers of their own, which nobody here asked for.
   local server
-  for server in prometheus redis-server; do
+  for server in prometheus prometheus-alertmanager redis-server; do
     [[ " ${packages[*]} " != *" $server "* ]] || as_root systemctl disable --now "$server" >>"$log" 2>&1 || true
   done
   mapfile -t packages < <(missing_packages)

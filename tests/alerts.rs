@@ -29,11 +29,11 @@ fn rules() -> [PathBuf; 2] {
 }
 
 /// Runs promtool, which `stack/setup.sh` installs; fails with all that it says.
-fn promtool(arguments: &[&str], files: &[PathBuf]) {
-    let ran = Command::new("promtool").args(arguments).args(files).output();
-    let output = ran.expect("promtool can be started; `make setup` installs it");
+fn accepted_by(tool: &str, arguments: &[&str], files: &[PathBuf]) {
+    let ran = Command::new(tool).args(arguments).args(files).output();
+    let output = ran.unwrap_or_else(|error| panic!("{tool}: {error}; `make setup` installs it"));
     let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "promtool {arguments:?} {files:?}:\n{out}{errors}");
+    assert!(output.status.success(), "{tool} {arguments:?} {files:?}:\n{out}{errors}");
 }
 
 /// The words of a text, as PromQL splits names.
@@ -73,8 +73,9 @@ fn unknown_in(text: &str) -> Vec<String> {
 
 #[test]
 fn the_rules_pass_their_own_tests() {
-    promtool(&["check", "rules"], &rules());
-    promtool(
+    accepted_by("promtool", &["check", "rules"], &rules());
+    accepted_by(
+        "promtool",
         &["test", "rules"],
         &["alerts.test.yml", "alerts.days.test.yml"].map(|name| ops("prometheus").join(name)),
     );
@@ -146,6 +147,19 @@ fn panels_ask_only_for_metrics_that_exist() {
     assert!(asked.len() > 20, "{asked:?}");
     for query in asked {
         assert_eq!(unknown_in(query), Vec::<String>::new(), "{query}");
+    }
+}
+
+/// Goal: the example works as it is. Method: Alertmanager's own tool reads it, and routes a page and a ticket by it.
+#[test]
+fn alertmanager_takes_the_example() {
+    let example = ops("prometheus/alertmanager.example.yml");
+    accepted_by("amtool", &["check-config"], std::slice::from_ref(&example));
+    let config = format!("--config.file={}", example.display());
+    for (severity, receiver) in [("page", "on-call"), ("ticket", "tickets")] {
+        let label = format!("severity={severity}");
+        let verify = format!("--verify.receivers={receiver}");
+        accepted_by("amtool", &["config", "routes", "test", &config, &verify, &label], &[]);
     }
 }
 

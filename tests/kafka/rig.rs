@@ -171,7 +171,8 @@ impl Rig {
         self.signal(worker, Signal::CONT);
     }
 
-    fn signal(&self, worker: usize, signal: Signal) {
+    /// Sends it any signal.
+    pub fn signal(&self, worker: usize, signal: Signal) {
         let pid = self.workers[worker].pid().and_then(|pid| Pid::from_raw(pid.cast_signed())).unwrap();
         kill_process(pid, signal).unwrap();
     }

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use healthflow_core::booking::PatientId;
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 
 use crate::guarded::{CASES, Grant, Guarded, guarded};
@@ -13,6 +14,7 @@ use healthflow_testkit::project;
 use healthflow_testkit::wait::wait_for;
 
 const PREFIX: &str = "guarded.";
+const HOUR_MS: i64 = 3_600_000;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 4;
 
@@ -70,17 +72,15 @@ fn with_exactly_these_rights_everything_works_and_without_any_one_a_line_names_i
     let no_tasks = user_with(without(&of_worker, |grant| grant.name == "healthflow-sync-*"));
     let kinds = ["Create", "Alter", "AlterConfigs"];
     let operators = kinds.map(|kind| user_with(without(&of_operator, |grant| grant.right == kind)));
-    let no_letters =
-        user_with(without(&of_operator, |one| one.name == "appointments.failed" && one.right == "Read"));
-    let no_synced =
-        user_with(without(&of_operator, |one| one.name == "appointments.synced" && one.right == "Read"));
-    let no_tail = user_with(without(&of_operator, |grant| grant.name == "healthflow-sync-tail"));
-    let no_requests =
-        user_with(without(&of_operator, |one| one.name == "appointments.requested" && one.right == "Write"));
     let lacks = |name: &str, right: &str| without(&of_operator, |one| one.name == name && one.right == right);
+    let no_letters = user_with(lacks("appointments.failed", "Read"));
+    let no_synced = user_with(lacks("appointments.synced", "Read"));
+    let no_tail = user_with(without(&of_operator, |grant| grant.name == "healthflow-sync-tail"));
+    let no_requests = user_with(lacks("appointments.requested", "Write"));
     let no_notices = user_with(lacks("appointments.notices", "Read"));
     let no_controls = user_with(lacks("healthflow.controls", "Write"));
     let no_controls_id = user_with(lacks("healthflow-sync.controls", "Write"));
+    let no_audit = user_with(lacks("appointments.audit", "Write"));
     guarded.grant(PREFIX, &users);
     guarded
         .grant("other.", &[(operators[0].clone(), without(&of_operator, |grant| grant.right == "Create"))]);
@@ -107,6 +107,7 @@ fn with_exactly_these_rights_everything_works_and_without_any_one_a_line_names_i
     operators_that_lack_one(guarded, kinds, [&no_letters, &no_requests, &no_synced, &no_tail], &booking);
     assert!(operate(&["topics"]).contains("cleanup.policy set to delete"));
     the_rarer_rights_are_needed(guarded, [&no_notices, &no_controls, &no_controls_id]);
+    nobody_looks_at_values_unrecorded(guarded, &no_audit, &simulator.url);
     drop(worker);
     let repartition = ["repartition", "--partitions", "3"];
     let flags = guarded.flags_of(alter, PREFIX);
@@ -140,6 +141,31 @@ fn the_rarer_rights_are_needed(guarded: &Guarded, [no_notices, no_controls, no_c
         let line = guarded.refused_command(&guarded.flags_of(user, PREFIX), words);
         assert!(line.contains(expected), "{words:?}: {line}");
     }
+}
+
+/// Twins whom only a mark tells apart are a question to people. Whoever may not write the audit record of a look at their values sees
+/// none of them; an operator does.
+fn nobody_looks_at_values_unrecorded(guarded: &Guarded, no_audit: &str, healthflow: &str) {
+    let flags_of = |user: &str| worker_flags(guarded, user, healthflow);
+    for (number, name) in [(1, "たいき"), (2, "だいき")] {
+        let mut booking = requested(&format!("twin-{number}"), 1);
+        booking.patient.patient_id = PatientId::from(format!("twin-{number}").as_str()).into();
+        booking.patient.given_name = name.into();
+        booking.visit.start.0 += number * HOUR_MS;
+        let file = guarded.file("twin.json", &serde_json::to_string(&booking).unwrap());
+        guarded.command(&flags_of("operator"), &["send", &file]).unwrap();
+    }
+    let asks = || {
+        let listed = guarded.command(&flags_of("operator"), &["review", "list"]).ok()?;
+        ["twin-1", "twin-2"].into_iter().find(|twin| listed.contains(twin))
+    };
+    let twin = wait_for(LIMIT, asks).expect("one of the twins is a question");
+    let show = ["review", "show", "practice-1", twin, "--reveal", "--by", "ops", "--why", "a test"];
+    let line = guarded.refused_command(&flags_of(no_audit), &show);
+    assert!(line.contains("nothing is revealed") && !line.contains("Lopez"), "{line}");
+    assert!(line.contains("the Kafka user lacks Write on topic guarded.appointments.audit"), "{line}");
+    let seen = guarded.command(&flags_of("operator"), &show).unwrap();
+    assert!(seen.contains("Lopez") && seen.contains("revealed to ops"), "{seen}");
 }
 
 /// What an operator does once no worker runs any more.

@@ -6,6 +6,7 @@ use healthflow_core::event::requested::{AppointmentRequested, RequestedStatus};
 use healthflow_core::event::result::ResultOutcome;
 use healthflow_core::status::TaskPhase;
 use healthflow_core::time::Timestamp;
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::rig::{PARTITIONS, Rig};
@@ -122,6 +123,32 @@ fn a_partition_given_away_in_mid_call_is_not_written_twice() {
     rig.set_faults(&json!({"latency_ms": 0}));
     let closed = rig.close_after(all);
     assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (all, all));
+}
+
+/// Goal: a second signal ends a worker at once, as documented, and costs no booking anything. Method: two workers have creates under
+/// way that take long; each is told to stop, and then once more; a third one goes on.
+#[test]
+fn a_second_signal_ends_a_worker_at_once_and_nothing_is_lost() {
+    let mut rig = Rig::open("second-signal", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    (0..2).for_each(|_| rig.start_workers());
+    (0..2).for_each(|worker| rig.wait_live(worker, PARTITIONS as usize / 2));
+    let (known, mid_call) = (everywhere(&rig, &["b-1"]), everywhere(&rig, &["b-2"]));
+    rig.publish(&known);
+    wait_until("patients", || rig.results().len() == known.len());
+    rig.set_faults(&json!({"latency_ms": 8_000}));
+    rig.publish(&mid_call);
+    let all = known.len() + mid_call.len();
+    wait_until("creates under way", || rig.existing("appointments").len() == all);
+    for (worker, second, status) in [(0, Signal::TERM, 143), (1, Signal::INT, 130)] {
+        rig.signal(worker, Signal::TERM);
+        wait_until("a stop that waits for calls", || rig.in_phase(worker, TaskPhase::Draining) > 0);
+        rig.signal(worker, second);
+        let ended = wait_for(LIMIT, || rig.workers[worker].ended().unwrap()).expect("it ends");
+        assert_eq!(ended.code(), Some(status), "{second:?}");
+    }
+    rig.set_faults(&json!({"latency_ms": 0}));
+    rig.start_workers();
+    assert_eq!(rig.close_after(all).appointments.len(), all);
 }
 
 /// Goal: two bookings of a new patient create one chart, also if the worker that creates that patient dies, the answer

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -157,6 +158,11 @@ impl Worker {
     /// Fails if it has ended by itself.
     pub fn check(&mut self) -> Result<()> {
         self.process.as_mut().map_or(Ok(()), ChildProcess::check)
+    }
+
+    /// Its exit status, once it has ended; it was told to end.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.as_mut().map_or(Ok(None), ChildProcess::ended)
     }
 
     /// Its process id, if it runs.
