@@ -94,8 +94,8 @@ pub fn asking_for(content: Version, id: &str, version: Version, who: Who) -> Boo
     Booking { event_id: Arc::from(format!("event-{id}-{version}")), version, ..booking(id, content, who) }
 }
 
-/// The same version, so many hours later.
-pub fn moved(mut booking: Booking, hours: i64) -> Booking {
-    booking.visit.start = booking.visit.start.plus_ms(hours * 3_600_000);
+/// The same version, at that hour: an hour that another booking had is the same slot, whatever the versions are.
+pub fn at_hour(mut booking: Booking, hour: i64) -> Booking {
+    booking.visit.start = Timestamp(BEGIN_MS + 30 * DAY_MS + hour * 3_600_000);
     booking
 }

@@ -9,7 +9,7 @@ use healthflow_core::settings::Settings;
 use healthflow_core::state::{PatientState, StateRecord, TaskState};
 use healthflow_core::time::Timestamp;
 
-use crate::bookings::{BEGIN_MS, Who, asking_for, booking, cancelled, moved};
+use crate::bookings::{BEGIN_MS, Who, asking_for, at_hour, booking, cancelled};
 use crate::healthflow::{Chart, Nature, chart_id};
 use crate::moves::Fault;
 use crate::situations::Situation;
@@ -334,7 +334,7 @@ fn oddities() -> Vec<Scenario> {
 
 /// Bookings of one provider that take each other's slots, one legal step after the other.
 fn legal_steps() -> Vec<Scenario> {
-    let at = |hour, id, version| moved(booking(id, version, Who::Known), hour);
+    let at = |hour, id, version| at_hour(booking(id, version, Who::Known), hour);
     let freed = || vec![at(1, "x", 1), cancelled(at(1, "x", 2)), at(1, "y", 1)];
     let exchanged = || vec![at(1, "x", 1), at(2, "y", 1), at(3, "x", 2), at(1, "y", 2), at(2, "x", 3)];
     let legal = |scenario, also: &[Situation]| {

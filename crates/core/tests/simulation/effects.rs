@@ -49,6 +49,7 @@ impl World {
                 if let Some(what) = self.workers[worker].obeys.calls(&call.request, self.now) {
                     self.violate("by hand", format!("w{worker} {what}"));
                 }
+                self.judge_alone(worker, call.permit_until);
                 self.judges.limits.called(&call.request, &self.lives, self.now);
                 let states: Vec<&TaskState> = self.partitions.iter().map(|one| &one.state).collect();
                 let now = Timestamp(self.now);

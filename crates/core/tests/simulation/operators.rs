@@ -8,11 +8,12 @@ use healthflow_core::limits::Controls;
 use healthflow_core::limits::controls::{Change, Signed};
 use healthflow_core::limits::stops::{Stops, stopped_ms};
 use healthflow_core::processor::Input;
+use healthflow_core::settings::Settings;
 use healthflow_core::time::Timestamp;
 
 use crate::coverage::Phase;
 use crate::faults::FaultKind;
-use crate::plan::Plan;
+use crate::plan::{Plan, Theme};
 use crate::worker::{Deed, Running};
 use crate::world::World;
 use healthflow_proof::random::Random;
@@ -25,22 +26,40 @@ pub const READ_WITHIN_MS: i64 = 2_000;
 pub struct Operators {
     pub controls: Controls,
     stops: BTreeMap<Option<PracticeId>, Stops>,
-    changes: i64,
 }
 
-/// How often operators do something, as the mean pause between two deeds; 0: never. A chance of its own: other lives stay as
-/// they are.
+/// The chance of operators' own: other lives stay as they are.
+fn chance(seed: u64) -> Random {
+    Random::new(seed.wrapping_mul(53) + 19)
+}
+
+/// Whether operators do something in this life, if it has several workers.
+fn operate(random: &mut Random) -> bool {
+    random.chance(0.25)
+}
+
+/// How often operators do something, as the mean pause between two deeds; 0: never.
 pub fn every_ms(plan: &Plan) -> i64 {
-    let mut random = Random::new(plan.seed.wrapping_mul(53) + 19);
-    if plan.workers > 1 && random.chance(0.25) { *random.pick(&[4_000, 20_000]) } else { 0 }
+    let mut random = chance(plan.seed);
+    if plan.workers > 1 && operate(&mut random) { *random.pick(&[4_000, 20_000]) } else { 0 }
+}
+
+/// Where operators pause practices, versions are often given up early: time in a pause must not count for that.
+pub fn draw(seed: u64, theme: Theme, settings: &mut Settings) {
+    let mut random = chance(seed);
+    if operate(&mut random) && random.chance(0.3) && theme != Theme::Days {
+        settings.retry_max_age_ms = 30_000;
+    }
 }
 
 impl Operators {
-    /// For how long of the time since `then` this practice was paused at least, as any worker must have read it.
+    /// For how long of the time since `then` this practice was paused at least, as any worker must have read it: that a pause began it
+    /// may read late.
     pub fn paused_ms(&self, practice: &PracticeId, then: i64, now: i64) -> i64 {
         let of = |whom: Option<PracticeId>| self.stops.get(&whom).map(|stops| stops.until(Timestamp(now)));
         let stops = of(None).into_iter().flatten().chain(of(Some(practice.clone())).into_iter().flatten());
-        (stopped_ms(stops, Timestamp(then)) - self.changes * READ_WITHIN_MS).max(0)
+        let read = stops.map(|(from, to)| (from.plus_ms(READ_WITHIN_MS).min(to), to));
+        stopped_ms(read, Timestamp(then))
     }
 }
 
@@ -82,7 +101,6 @@ impl World {
         self.coverage.meets(FaultKind::ByHand, Phase::Any);
         self.story.tell(self.now, || format!("somebody sets {control:?}"));
         self.operators.controls.take(control);
-        self.operators.changes += 1;
         let stops = self.operators.stops.entry(practice).or_default();
         match change {
             Change::Pause => stops.begin(Timestamp(self.now)),

@@ -295,6 +295,7 @@ fn draw_apart(seed: u64, theme: Theme, settings: &mut Settings) {
     settings.limits = crate::limits::stated(seed);
     crate::limits::draw_long(seed, settings);
     crate::counter::draw(seed, settings);
+    crate::operators::draw(seed, theme, settings);
     settings.rejection_storm = crate::storms::limits(seed, &theme);
     settings.retry_repark_after_ms = crate::limits::repark_after_ms(seed);
     crate::notices::draw(seed, settings);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkers::by_hand::ObeysOperators;
 use crate::checkers::outages::Reported;
+use crate::checkers::shared_counter::Alone;
 use crate::checkers::storms;
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
@@ -145,6 +146,8 @@ pub struct Worker {
     pub breaker: Reported,
     /// What it has reported of storms of refusals.
     pub storms: storms::Reported,
+    /// What it has let go without the shared counter.
+    pub alone: Alone,
 }
 
 impl Worker {
@@ -171,6 +174,7 @@ impl Worker {
             left_paused: BTreeSet::new(),
             breaker: Reported::default(),
             storms: storms::Reported::default(),
+            alone: Alone::default(),
         }
     }
 

@@ -35,6 +35,7 @@ use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
 use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 use healthflow_proof::promises::sending::{self, Same};
 
@@ -144,6 +145,18 @@ impl World {
         let broken = self.judges.released_in_order.broken(facts, is_replaced);
         facts.iter().for_each(|fact| self.judges.steps_aside.notes(fact));
         self.violate_all("released in order", broken);
+    }
+
+    /// A worker lets a call go, under a permit of the shared counter or without it.
+    pub fn judge_alone(&mut self, worker: usize, permit_until: Option<Timestamp>) {
+        if self.plan.settings.shared_counter.is_none() {
+            return;
+        }
+        let one = &mut self.workers[worker];
+        let owned = one.processor.status(one.clock(self.now)).tasks.len();
+        if let Some(what) = one.alone.calls(permit_until, owned, &self.plan, self.now) {
+            self.violate("shared counter", format!("w{worker} {what}"));
+        }
     }
 
     /// A call's bytes go out.

@@ -1,6 +1,8 @@
 //! Promise 6 where workers share a counter: over all of them no stretch of time sees more calls than the rate, whatever becomes of the
 //! counter; no call goes out under a permit that is over; and once the counter is well all come back to it.
 
+use healthflow_core::time::Timestamp;
+
 use crate::plan::Plan;
 use crate::worker::{Outbound, Running};
 use crate::world::World;
@@ -11,6 +13,39 @@ const STRETCHES_MS: [i64; 3] = [1_000, 3_000, 10_000];
 const USED_WITHIN_MS: i64 = 100;
 /// How soon a worker is back (milliseconds).
 const BACK_WITHIN_MS: i64 = 2_000;
+
+/// The calls that one process lets go without the counter.
+#[derive(Debug, Default)]
+pub struct Alone {
+    /// When the first of them went out, how many did since, and how many partitions it had at most; none while it has the counter.
+    stretch: Option<(i64, usize, usize)>,
+}
+
+impl Alone {
+    /// A call goes out, of a worker that owns so many partitions: without the counter no more than the fallback share of their part of
+    /// the rate goes out, for the counter gives all the rest away.
+    pub fn calls(
+        &mut self,
+        permit_until: Option<Timestamp>,
+        owned: usize,
+        plan: &Plan,
+        now: i64,
+    ) -> Option<String> {
+        let limits = plan.settings.shared_counter?;
+        if permit_until.is_some() {
+            self.stretch = None;
+            return None;
+        }
+        let (since, calls, owned_max) = self.stretch.get_or_insert((now, 0, owned));
+        (*calls, *owned_max) = (*calls + 1, owned.max(*owned_max));
+        let part = *owned_max as f64 / f64::from(plan.settings.partition_count.max(1));
+        let rate = plan.settings.requests_per_second * part * limits.fallback_share;
+        // What its bucket holds at most, and one call at the end.
+        let most = rate * (now - *since) as f64 / 1_000.0 + (rate / 10.0).max(1.0) + 1.0;
+        (*calls as f64 > most)
+            .then(|| format!("lets {calls} calls go alone in {} ms, of {rate}/s", now - *since))
+    }
+}
 
 /// The stretch that sees too many of `calls`, which are in order; stretches that `is_exempt` are left out.
 pub fn overfull(calls: &[i64], plan: &Plan, is_exempt: impl Fn(i64, i64) -> bool) -> Option<String> {
