@@ -47,7 +47,8 @@ instructions: setup ## count the instructions of a booking's way through the pur
 bench: build ## measure speed, confirmation at fixed rates, CPU, memory (ARGS=--help)
 	cargo run --release -p healthflow-lab --bin demo -- bench $(ARGS)
 
-measure-outage: build ## HealthFlow is down for minutes: nothing lost or spent, fresh bookings in time, the backlog at the limit (ARGS=--help)
+measure-outage: build ## HealthFlow is down, for hours in virtual time and then for minutes: nothing lost or spent, fresh bookings in time (ARGS=--help)
+	cargo run --profile simulate -p healthflow-core --example measure -- outage
 	cargo run --release -p healthflow-lab --bin demo -- measure outage $(ARGS)
 
 measure-fairness: build ## one practice publishes thousands at once: how the others are confirmed meanwhile (ARGS=--help)
@@ -57,7 +58,7 @@ measure-limits: build ## a backlog in 3 of 12 partitions: how much of the limit 
 	cargo run --release -p healthflow-lab --bin demo -- measure limits $(ARGS)
 
 measure-quota: ## a day's quota that is too small, in virtual time: who is served, and how good the forecast is
-	cargo run --profile simulate -p healthflow-core --example measure_quota
+	cargo run --profile simulate -p healthflow-core --example measure -- quota
 
 profile: ## flamegraphs, system calls, context switches and allocations of a worker, into target/profile (ARGS=--help)
 	stack/profile.sh $(ARGS)

@@ -1,7 +1,7 @@
 //! Bounds of keys, and keys that contradict each other. Without it a lease shorter than its margin would be a worker that
 //! runs and never sends.
 
-use super::{Breaker, Config, RejectionStorm, Retry, Worker, connecting, limits, shared_counter};
+use super::{Breaker, Config, RejectionStorm, Retry, Worker, connecting, hours, limits, shared_counter};
 use crate::kafka_admin::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 use healthflow_core::time::DAY_MS;
@@ -134,8 +134,9 @@ fn shares(worker: &Worker) -> Result<(), Fault> {
     holds(is_ratio, "worker.in_flight_slow_ratio", "must be 0, or at least 1.5 and at most 100")?;
     let is_part = (0.01..=0.9).contains(&worker.again_share);
     holds(is_part, "worker.again_share", "must be at least 0.01 and at most 0.9")?;
-    let is_part = (0.01..=0.9).contains(&worker.history_share);
-    holds(is_part, "worker.history_share", "must be at least 0.01 and at most 0.9")
+    let is_part = worker.history_share == 0.0 || (0.01..=0.9).contains(&worker.history_share);
+    holds(is_part, "worker.history_share", "must be 0, or at least 0.01 and at most 0.9")?;
+    holds(hours::read(&worker.history_hours).is_ok(), "worker.history_hours", hours::FORM)
 }
 
 fn healthflow_limits(Config { healthflow, limits: shared, .. }: &Config) -> Result<(), Fault> {

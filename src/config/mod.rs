@@ -5,6 +5,7 @@
 mod breaker;
 mod check;
 mod connecting;
+mod hours;
 mod layers;
 mod limits;
 mod listing;
@@ -233,6 +234,8 @@ pub struct Worker {
     pub again_share: f64,
     /// Part of permits and places ahead for history while anybody waits (0 to 1).
     pub history_share: f64,
+    /// Hours of the day in which history has that part, and their zone; empty: all day.
+    pub history_hours: String,
     /// Shortest time between two commits of a task (milliseconds).
     pub commit_interval_ms: u64,
     /// Commits of all tasks of a worker together (transactions a second).

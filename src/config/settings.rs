@@ -1,6 +1,6 @@
 //! What of the configuration the processor works within.
 
-use super::{Config, DuplicateGuard, Limit, signed};
+use super::{Config, DuplicateGuard, Limit, hours, signed};
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::ANSWERED_BYTES_MAX;
 
@@ -39,6 +39,8 @@ impl Config {
             ready_queue_max: worker.ready_queue_max as usize,
             again_share: worker.again_share,
             history_share: worker.history_share,
+            // A line of another form was refused at the start.
+            history_hours: hours::read(&worker.history_hours).unwrap_or_default(),
             commit_interval_ms: signed(worker.commit_interval_ms),
             transactions_per_second_max: worker.transactions_per_second_max,
             read_ahead_bytes: worker.read_ahead_bytes as usize,

@@ -1,6 +1,8 @@
 //! The limits the processor works within; each is a key of `config/default.toml` of the same name.
 
+use crate::limits::hours::Hours;
 use crate::limits::{BreakerLimits, Policy, RejectionStormLimits, SharedCounterLimits};
+use crate::time::Timestamp;
 
 /// What HealthFlow offers against duplicates (`healthflow.duplicate_guard`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub struct Settings {
     pub again_share: f64,
     /// `worker.history_share`: the part of the permits, and of places ahead, for history while anybody waits.
     pub history_share: f64,
+    /// `worker.history_hours`: outside these history has only what nobody else wants; none: it has its share all day.
+    pub history_hours: Option<Hours>,
     /// `worker.commit_interval_ms`.
     pub commit_interval_ms: i64,
     /// `worker.transactions_per_second_max`: for all tasks of the worker together.
@@ -151,7 +155,13 @@ impl Settings {
         others_in_a_row(self.again_share)
     }
 
-    /// After how many calls in a row for those who wait one for history has its turn.
+    /// The part of the calls, and of places ahead, that history has at `now` while anybody waits.
+    pub fn history_share_at(&self, now: Timestamp) -> f64 {
+        let is_its_time = self.history_hours.as_ref().is_none_or(|hours| hours.has(now));
+        if is_its_time { self.history_share } else { 0.0 }
+    }
+
+    /// After how many calls in a row for those who wait one for history has its turn, where it has a share.
     pub fn others_before_history(&self) -> u32 {
         others_in_a_row(self.history_share)
     }
@@ -202,6 +212,7 @@ impl Settings {
             ready_queue_max: 10_000,
             again_share: 0.25,
             history_share: 0.05,
+            history_hours: None,
             commit_interval_ms: 100,
             transactions_per_second_max: 250.0,
             read_ahead_bytes: 16 << 20,

@@ -11,6 +11,7 @@ pub mod controls;
 pub mod concurrency;
 mod counter;
 pub mod forecast;
+pub mod hours;
 pub mod outlook;
 pub mod pace;
 pub mod policy;

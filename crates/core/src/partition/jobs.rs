@@ -12,6 +12,10 @@ use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share, Shares};
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
+mod lateness;
+
+use lateness::Lateness;
+
 /// The jobs of a task, and who of them waits for what.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Jobs {
@@ -33,10 +37,8 @@ pub(super) struct Jobs {
     patients_busy: HashMap<PatientKey, JobKey>,
     /// Who waits for a patient that somebody else has, in the order in which they came.
     patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
-    /// When a booking that came in is overdue. Most have ended by then.
-    overdue: BTreeSet<(Timestamp, JobKey)>,
-    /// Who is overdue and to be moved aside, since when. It may hold a key whose job has moved on.
-    late: BTreeSet<(Timestamp, JobKey)>,
+    /// Who is or will be late.
+    lateness: Lateness,
     /// When which job is due; a doubt has an entry whether or not there is a job for it.
     timers: BTreeSet<(Timestamp, JobKey)>,
 }
@@ -271,47 +273,9 @@ impl Jobs {
         self.timers.insert((at, key));
     }
 
-    /// This booking will be overdue at `at`.
-    pub fn note_overdue(&mut self, at: Timestamp, key: JobKey) {
-        self.overdue.insert((at, key));
-    }
-
-    /// Takes out who is overdue by `now`.
-    pub fn take_overdue(&mut self, now: Timestamp) -> Option<JobKey> {
-        let (at, _) = self.overdue.first()?;
-        if *at > now {
-            return None;
-        }
-        self.overdue.pop_first().map(|(_, key)| key)
-    }
-
-    /// This booking is overdue since `since`: it goes behind those that are not, and is to be moved aside.
-    pub fn is_late(&mut self, since: Timestamp, key: &JobKey) {
-        let versions = self.at_hand.get_mut(key).map(|job| &mut job.versions);
-        if let Some(mut newest) = versions.and_then(BTreeMap::last_entry) {
-            newest.get_mut().is_late = true;
-            self.late.insert((since, key.clone()));
-        }
-    }
-
-    /// Takes out who is to be moved aside next.
-    pub fn take_late(&mut self) -> Option<JobKey> {
-        self.late.pop_first().map(|(_, key)| key)
-    }
-
     /// When somebody must be looked at next.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.timers.first().map(|(at, _)| *at)
-    }
-
-    /// When somebody is overdue next. Nobody can be while nobody is at hand.
-    pub fn next_overdue(&self) -> Option<Timestamp> {
-        self.overdue.first().filter(|_| !self.at_hand.is_empty()).map(|(at, _)| *at)
-    }
-
-    /// Since when somebody is to be moved aside.
-    pub fn next_late(&self) -> Option<Timestamp> {
-        self.late.first().map(|(since, _)| *since)
     }
 
     /// Takes out who must be looked at by `now`.
@@ -383,7 +347,7 @@ impl Hash for Jobs {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Jobs { at_hand, arrivals, ready, places, patients_busy, patients_awaited, timers, .. } = self;
         // How many are about to ask follows from the jobs.
-        (arrivals, ready, places, &self.held, &self.overdue, &self.late, timers).hash(hasher);
+        (arrivals, ready, places, &self.held, &self.lateness, timers).hash(hasher);
         hash_entries(at_hand, hasher);
         hash_entries(patients_busy, hasher);
         hash_entries(patients_awaited, hasher);

@@ -23,9 +23,6 @@ use crate::time::Timestamp;
 /// A commit that would carry nothing but notices waits this long after the last one, in milliseconds.
 const APART_MS: i64 = 1_000;
 
-/// How long until it is looked at again whether a promise can be kept, while nothing goes on, in milliseconds.
-const LOOK_AGAIN_MS: i64 = 10_000;
-
 impl Task {
     /// How long the task gathers for a commit that nobody waits for, in milliseconds.
     pub fn gathers_ms(&self, settings: &Settings) -> i64 {
@@ -65,7 +62,7 @@ impl Task {
                 self.jobs.note_overdue(at.max(late_at), key.clone());
             }
             Some(_) if self.knows_no_better(&wanted, turn) => {
-                self.jobs.note_overdue(turn.now.plus_ms(LOOK_AGAIN_MS), key.clone());
+                self.jobs.note_stopped(key.clone());
             }
             Some(_) => self.notices.add(booking, Late { booking: wanted, parked: None }),
         }

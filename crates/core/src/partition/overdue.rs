@@ -7,14 +7,14 @@ use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
-/// How long until an overdue booking is looked at again while nothing goes on, in milliseconds.
-const LOOK_AGAIN_MS: i64 = 1_000;
-
 impl Task {
     /// Looks at bookings that came in so long ago that their promise is about to break: it is told so, and what still waits for its
     /// first call goes behind those that can be in time, at once here, and in Kafka over several commits. The next owner of a task that
     /// is given back does that.
     pub(super) fn move_overdue_aside(&mut self, turn: &mut Turn<'_>) {
+        if !turn.is_stopped() {
+            self.jobs.go_on(turn.now, |practice| turn.by_hand.stops(practice));
+        }
         while let Some(key) = self.jobs.take_overdue(turn.now) {
             if !self.is_draining() {
                 self.note_late(&key, turn);
@@ -39,8 +39,8 @@ impl Task {
         (job.asked_version.is_none() && !self.is_rejected(key, job)).then(|| newest.overdue_at(after_ms))
     }
 
-    /// While HealthFlow does not work, or its practice is paused, nothing goes before a booking: it is looked at again. Once that is
-    /// over, what it made late goes behind what can still be in time.
+    /// While HealthFlow does not work, or its practice is paused, nothing goes before a booking. Once that is over, what it made late
+    /// goes behind what can still be in time.
     fn is_stopped_for(&self, key: &JobKey, turn: &Turn<'_>) -> bool {
         turn.is_stopped() || turn.by_hand.stops(key.practice())
     }
@@ -48,11 +48,13 @@ impl Task {
     /// From now on a job is served behind those that can be in time, if it is overdue.
     fn let_others_pass(&mut self, key: &JobKey, turn: &Turn<'_>) {
         let Some(overdue_at) = self.overdue_at(key, turn) else { return };
-        if self.is_stopped_for(key, turn) || turn.now < overdue_at {
-            let again_at = overdue_at.max(turn.now.plus_ms(LOOK_AGAIN_MS));
-            return self.jobs.note_overdue(again_at, key.clone());
+        if turn.now < overdue_at {
+            self.jobs.note_overdue(overdue_at, key.clone());
+        } else if self.is_stopped_for(key, turn) {
+            self.jobs.note_stopped(key.clone());
+        } else {
+            self.jobs.is_late(overdue_at, key);
         }
-        self.jobs.is_late(overdue_at, key);
     }
 
     /// Parks a job that is late: at no attempt, and due at once, behind what is fresh.
@@ -62,7 +64,7 @@ impl Task {
             return;
         }
         if self.is_stopped_for(key, turn) {
-            return self.jobs.note_overdue(turn.now.plus_ms(LOOK_AGAIN_MS), key.clone());
+            return self.jobs.note_stopped(key.clone());
         }
         let Some(mut job) = self.jobs.take(key) else { return };
         self.park_all(booking, &mut job, turn.now, WaitReason::Overdue, turn);

@@ -2,6 +2,7 @@
 
 use crate::partition::job::Share;
 use crate::settings::Settings;
+use crate::time::Timestamp;
 
 /// How many calls went out in a row.
 #[derive(Clone, Copy, Debug, Default, Hash)]
@@ -16,8 +17,9 @@ pub(super) struct InARow {
 
 impl InARow {
     /// Who has the next call before those who go first; whom that is, if nobody of that share wants one, comes after it.
-    pub fn whose_turn(self, settings: &Settings) -> impl Iterator<Item = Share> + use<> {
-        let history = (self.not_history >= settings.others_before_history()).then_some(Share::History);
+    pub fn whose_turn(self, settings: &Settings, now: Timestamp) -> impl Iterator<Item = Share> + use<> {
+        let is_historys = self.not_history >= settings.others_before_history();
+        let history = (is_historys && settings.history_share_at(now) > 0.0).then_some(Share::History);
         let again = (self.not_again >= settings.firsts_in_a_row()).then_some(Share::Again);
         let soon = (self.not_soon > 0).then_some(Share::Soon);
         [history, again, soon].into_iter().flatten()

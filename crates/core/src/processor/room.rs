@@ -58,8 +58,8 @@ impl Processor {
             Share::History => {
                 let others = [Share::First, Share::Soon, Share::Again];
                 let does_anybody_wait = others.into_iter().any(|share| self.does_share_wait(share));
-                let part = if does_anybody_wait { settings.history_share } else { 1.0 };
-                let ahead = ((ahead as f64 * part) as usize).max(1);
+                let part = if does_anybody_wait { settings.history_share_at(now) } else { 1.0 };
+                let ahead = if part > 0.0 { ((ahead as f64 * part) as usize).max(1) } else { 0 };
                 Room { most, of_share: settings.history_most(most), ahead, under_way }
             }
         }

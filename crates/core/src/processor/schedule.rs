@@ -238,7 +238,7 @@ impl Processor {
                     if self.next_permit_at(now) > now {
                         return;
                     }
-                    let mut whose_turn = self.in_a_row.whose_turn(&self.shared.settings).chain([share]);
+                    let mut whose_turn = self.in_a_row.whose_turn(&self.shared.settings, now).chain([share]);
                     sent |= whose_turn.any(|share| self.send_one(*partition, share, now));
                 }
             }

@@ -4,23 +4,25 @@
 use healthflow_core::booking::{Booking, Source};
 use healthflow_core::event::{Arrival, Outgoing};
 use healthflow_core::healthflow::{Operation, Request};
+use healthflow_core::limits::hours::Hours;
 use healthflow_core::processor::Input;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
 use healthflow_core::status::Waits;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
 
 const PER_SECOND: f64 = 20.0;
+const HOUR_MS: i64 = 3_600_000;
 
 fn desk() -> Desk {
-    let settings = Settings {
-        requests_per_second: PER_SECOND,
-        overdue_after_ms: 25_000,
-        ..settings(GuardMode::IdempotencyKey)
-    };
+    desk_with(settings(GuardMode::IdempotencyKey))
+}
+
+fn desk_with(settings: Settings) -> Desk {
+    let settings = Settings { requests_per_second: PER_SECOND, overdue_after_ms: 25_000, ..settings };
     let mut desk = Desk::within(settings, TaskState::default(), [].into(), START);
     desk.pass_ms(LAG_MS + 1);
     desk
@@ -155,26 +157,55 @@ fn a_live_booking_goes_before_history() {
     assert_eq!(written(&desk).len(), 5, "{:?}", desk.results());
 }
 
+fn of_history(written: &[String]) -> usize {
+    written.iter().filter(|practice| *practice == "old").count()
+}
+
+/// More live bookings than can be served arrive for 20 s, beside 600 of history; who was written.
+fn history_beside_a_full_load(desk: &mut Desk) -> Vec<String> {
+    let now = desk.now;
+    (0..600).for_each(|number| desk.arrive_at_once(history_of("old", number, now)));
+    let mut written = Vec::new();
+    for second in 0..20 {
+        let now = desk.now;
+        (0..25).for_each(|number| desk.arrive_at_once(of("live", 25 * second + number, now)));
+        written.extend(answer_for_ms(desk, 1_000));
+    }
+    written
+}
+
 /// Goal: history comes to its end, however much else there is, and has everything that nobody else wants. Method: more live bookings
 /// than can be served, for 20 s, then none.
 #[test]
 fn history_has_its_part_beside_a_full_load_and_all_of_it_alone() {
     let mut desk = desk();
-    let now = desk.now;
-    (0..600).for_each(|number| desk.arrive_at_once(history_of("old", number, now)));
-    let history = |written: &[String]| written.iter().filter(|practice| *practice == "old").count();
-    let mut beside = Vec::new();
-    for second in 0..20 {
-        let now = desk.now;
-        (0..25).for_each(|number| desk.arrive_at_once(of("live", 25 * second + number, now)));
-        beside.extend(answer_for_ms(&mut desk, 1_000));
-    }
+    let beside = history_beside_a_full_load(&mut desk);
     let fair = (beside.len() as f64 * settings(GuardMode::IdempotencyKey).history_share) as usize;
-    assert!((fair / 2..=fair + 2).contains(&history(&beside)), "{} instead of {fair}", history(&beside));
+    let written = of_history(&beside);
+    assert!((fair / 2..=fair + 2).contains(&written), "{written} instead of {fair}");
     // Those that are left of the live ones are written, or moved aside.
     answer_for_ms(&mut desk, 30_000);
     let alone = answer_for_ms(&mut desk, 5_000);
-    assert!(alone.len() >= 40 && history(&alone) == alone.len(), "{alone:?}");
+    assert!(alone.len() >= 40 && of_history(&alone) == alone.len(), "{alone:?}");
+}
+
+/// Goal: a busy day leaves history nothing, and the night its part. Method: the same full load within the hours of history and outside
+/// them; then outside them alone.
+#[test]
+fn outside_its_hours_history_has_only_what_nobody_else_wants() {
+    let hour = START.0.rem_euclid(DAY_MS) / HOUR_MS;
+    let from = |ahead: i64| ((hour + ahead) % 24) as i8;
+    for (ahead, is_its_time) in [(0, true), (1, false)] {
+        let hours = Hours { from: from(ahead), until: from(ahead + 2), zone: jiff::tz::TimeZone::UTC };
+        let settings = Settings { history_hours: Some(hours), ..settings(GuardMode::IdempotencyKey) };
+        let mut desk = desk_with(settings);
+        let beside = of_history(&history_beside_a_full_load(&mut desk));
+        // One had come before anybody else.
+        assert!(if is_its_time { beside > 10 } else { beside <= 1 }, "{beside}");
+        answer_for_ms(&mut desk, 30_000);
+        let alone = answer_for_ms(&mut desk, 5_000);
+        assert!(alone.len() >= 40 && of_history(&alone) == alone.len(), "{alone:?}");
+    }
 }
 
 /// Goal: a visit that begins soon and came too late for its promise is not left behind all fresh ones, nor has it all calls. Method: some

@@ -194,6 +194,21 @@ fn flight() -> Flight {
     }
 }
 
+/// Goal: the backlog of an outage costs nothing while nothing goes on. Method: a job is overdue meanwhile; it is not looked at again, be
+/// it an hour later, until something goes on for its practice.
+#[test]
+fn who_is_overdue_while_nothing_goes_on_is_looked_at_once_something_does() {
+    let mut jobs = jobs(&[(0, JobStage::Arrived)]);
+    jobs.note_stopped(key(0));
+    let later = NOW.plus_ms(3_600_000);
+    jobs.go_on(later, |_| true);
+    assert_eq!((jobs.next_overdue(), jobs.take_overdue(later)), (None, None));
+    jobs.go_on(later, |_| false);
+    assert_eq!((jobs.next_overdue(), jobs.take_overdue(later)), (Some(later), Some(key(0))));
+    jobs.go_on(later, |_| false);
+    assert_eq!(jobs.take_overdue(later), None);
+}
+
 proptest! {
     /// Goal: places are taken by exactly those that stand before the calls, whatever moves where. Method: any moves of
     /// a few jobs of both shares.

@@ -1,39 +1,46 @@
 //! Two workers around the shipped processor, Kafka as a worker sees it and the simulator's pure HealthFlow, in virtual time. Nothing
 //! goes wrong but that workers are killed, one after the other, so that partitions change hands.
 
+mod kafka;
+
 use std::collections::BTreeMap;
 
 use healthflow_core::booking::{Booking, BookingKey, Source};
-use healthflow_core::event::retry::AppointmentRetry;
-use healthflow_core::event::{Arrival, Outgoing};
+use healthflow_core::event::Arrival;
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::wire::TransportFault;
 use healthflow_core::healthflow::{LimitsTold, Request, decode, encode, fault};
-use healthflow_core::life::{Incarnation, TaskLife};
+use healthflow_core::life::TaskLife;
 use healthflow_core::limits::Controls;
+use healthflow_core::limits::breaker::BreakerState;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::start::{Acquired, Known, KnownLane, Start};
 use healthflow_core::processor::{CommitEnded, Effect, Input, Processor};
 use healthflow_core::settings::Settings;
-use healthflow_core::state::{TaskState, TopicIds};
+use healthflow_core::state::TopicIds;
 use healthflow_core::status::QuotaStatus;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 use healthflow_proof::shell::{Begun, Call, Shell};
-use healthflow_simulator::answer::Simulator;
+use healthflow_simulator::answer::{Ending, Handling, Simulator};
+
+use kafka::{Partition, arrived};
 
 /// Workers.
 const WORKERS: usize = 2;
-/// How long a call, a commit and an acquisition take, in milliseconds.
-const CALL_MS: i64 = 50;
+/// The promise, in milliseconds.
+pub const CONFIRMED_MS: i64 = 30_000;
+/// How long HealthFlow takes, in milliseconds.
+pub const CALL_MS: u64 = 50;
+/// A worker waits no longer for an answer, in milliseconds: the default of `healthflow.timeout_ms`.
+const CALL_LIMIT_MS: i64 = 5_000;
+/// How long a commit and an acquisition take, in milliseconds.
 const COMMIT_MS: i64 = 15;
 const ACQUIRE_MS: i64 = 300;
 /// After so long the group gives the partitions of a killed worker to the other one.
 const SESSION_MS: i64 = 10_000;
 /// After so long a killed worker is there again.
 const RESTART_MS: i64 = 60_000;
-/// So many records are fetched at once.
-const FETCH: usize = 200;
 
 enum Event {
     Publish(Box<Booking>),
@@ -63,14 +70,6 @@ enum Event {
     Restart(usize),
 }
 
-#[derive(Default)]
-struct Partition {
-    logs: BTreeMap<Lane, Vec<Arrival>>,
-    offsets: BTreeMap<Lane, i64>,
-    state: TaskState,
-    owner: Option<usize>,
-}
-
 struct Worker {
     processor: Processor,
     shell: Shell<()>,
@@ -85,6 +84,22 @@ pub struct Sent {
     pub is_history: bool,
 }
 
+/// How a booking ended.
+pub struct Ended {
+    pub source: Source,
+    pub asked_at: i64,
+    pub at: i64,
+    /// How often it was tried, the good one included.
+    pub attempts: u32,
+    pub is_dead_letter: bool,
+}
+
+impl Ended {
+    pub fn waited_ms(&self) -> i64 {
+        self.at - self.asked_at
+    }
+}
+
 pub struct World {
     pub now: i64,
     settings: Settings,
@@ -93,8 +108,7 @@ pub struct World {
     pub healthflow: Simulator,
     pub sent: Vec<Sent>,
     asked_for: BTreeMap<BookingKey, (i64, Source)>,
-    /// How long each booking took, by whether it is live, in milliseconds.
-    pub confirmed: Vec<(bool, i64)>,
+    pub ended: Vec<Ended>,
     pub facts: Vec<(i64, Fact)>,
     events: BTreeMap<(i64, u64), Event>,
     number: u64,
@@ -117,7 +131,7 @@ impl World {
             healthflow,
             sent: Vec::new(),
             asked_for: BTreeMap::new(),
-            confirmed: Vec::new(),
+            ended: Vec::new(),
             facts: Vec::new(),
             events: BTreeMap::new(),
             number: 0,
@@ -145,6 +159,13 @@ impl World {
     pub fn quotas(&self) -> Vec<QuotaStatus> {
         let up = self.workers.iter().filter(|worker| worker.is_up);
         up.flat_map(|worker| worker.processor.status(Timestamp(self.now)).quotas).collect()
+    }
+
+    /// Whether every worker that is up has its circuit breaker in this state.
+    pub fn breakers_are(&self, state: BreakerState) -> bool {
+        let up = self.workers.iter().filter(|worker| worker.is_up);
+        up.map(|worker| worker.processor.status(Timestamp(self.now)).breaker)
+            .all(|breaker| breaker.map_or(BreakerState::Closed, |breaker| breaker.state) == state)
     }
 
     pub fn live_until(&mut self, end: i64) {
@@ -294,14 +315,21 @@ impl World {
 
     fn call(&mut self, worker: usize, call: Call) {
         self.sent.push(Sent { at: self.now, is_history: is_history(&call.request) });
-        let reply = self.healthflow.answer(&encode(&call.request), Timestamp(self.now));
-        let received = reply.ok_or(TransportFault::Unknown(fault::Unknown::Reset));
-        let clock = Timestamp(self.now + CALL_MS);
+        let Handling { reply_at, ending, .. } =
+            self.healthflow.handle(&encode(&call.request), Timestamp(self.now));
+        let limit = Timestamp(self.now + CALL_LIMIT_MS);
+        let received = match ending {
+            _ if reply_at > limit => Err(TransportFault::Unknown(fault::Unknown::Timeout)),
+            Ending::Reply(reply) => Ok(reply),
+            Ending::Dropped => Err(TransportFault::Unknown(fault::Unknown::Reset)),
+            Ending::Refused => Err(TransportFault::NotSent(fault::NotSent::Connect)),
+        };
+        let clock = reply_at.min(limit);
         let told = received.as_ref().ok().and_then(|reply| LimitsTold::by(reply, clock));
         let told = told.map(|told| Input::LimitsTold { call: call.id, told });
         let answered = Input::Answered { call: call.id, reply: decode(&call.request, received, clock) };
         let (life, inputs) = (self.workers[worker].life, told.into_iter().chain([answered]).collect());
-        self.at(self.now + CALL_MS, Event::Learn { worker, life, inputs });
+        self.at(clock.0, Event::Learn { worker, life, inputs });
     }
 
     fn acquired(&mut self, worker: usize, of: TaskLife) {
@@ -322,65 +350,6 @@ impl World {
         let acquired = Box::new(Acquired { fenced_at, start, state, restored_records, restored_at });
         self.learn(worker, vec![Input::TaskAcquired { partition, incarnation, acquired }]);
     }
-
-    fn append(&mut self, partition: i32, lane: Lane, arrival: Arrival) {
-        let kafka = &mut self.partitions[partition as usize];
-        kafka.logs.entry(lane).or_default().push(arrival);
-        if let Some(owner) = kafka.owner {
-            self.turn_by(owner, self.now);
-        }
-    }
-
-    /// Hands a worker what it has not read of its lanes.
-    fn fetch(&mut self, worker: usize, partition: i32) {
-        let one = &mut self.workers[worker];
-        let Some(incarnation) = one.shell.task(partition).map(|task| task.incarnation) else { return };
-        let mut inputs = Vec::new();
-        for lane in Lane::ALL {
-            let task = one.shell.life_mut(partition, incarnation);
-            let Some(reader) = task.and_then(|task| task.lanes.get_mut(&lane)) else { continue };
-            let log = self.partitions[partition as usize].logs.get(&lane).map_or(&[][..], Vec::as_slice);
-            let from = (reader.position as usize).min(log.len());
-            for arrival in log[from..].iter().take(if reader.is_paused { 0 } else { FETCH }) {
-                let offset = reader.position;
-                let of = TaskLife { partition, incarnation };
-                inputs.push(match reader.takes(offset, arrival) {
-                    Some(arrival) => arrived(of, lane, offset, arrival),
-                    None => Input::Guarded { partition, incarnation, lane, offset, size_bytes: 600 },
-                });
-            }
-        }
-        if !inputs.is_empty() {
-            self.learn(worker, inputs);
-        }
-    }
-
-    fn stands(&mut self, partition: i32, batch: CommitBatch) {
-        for record in batch.records {
-            match record {
-                Outgoing::Synced(finished) => {
-                    let (asked_at, source) = self.asked_for[&finished.identity.key];
-                    self.confirmed.push((source == Source::Live, self.now - asked_at));
-                }
-                Outgoing::Retry(entry) => {
-                    let entry = AppointmentRetry::from(&*entry).into_entry(Timestamp(self.now));
-                    let entry = Box::new(entry.expect("it was possible before"));
-                    self.append(partition, Lane::Retry, Arrival::Retry(entry));
-                }
-                Outgoing::State(state) => self.partitions[partition as usize].state.apply(*state),
-                Outgoing::Notice(_) => {}
-                other => panic!("nothing else was to be expected: {other:?}"),
-            }
-        }
-        let offsets = batch.offsets.iter().map(|position| (position.lane, position.offset));
-        self.partitions[partition as usize].offsets.extend(offsets);
-    }
-}
-
-fn arrived(of: TaskLife, lane: Lane, offset: i64, arrival: Arrival) -> Input {
-    let TaskLife { partition, incarnation }: TaskLife = of;
-    let incarnation: Incarnation = incarnation;
-    Input::Arrived { partition, incarnation, lane, offset, size_bytes: 600, arrival }
 }
 
 /// History is of practices of its own.

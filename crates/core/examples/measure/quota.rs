@@ -1,32 +1,23 @@
-//! `make measure-quota`: a day's quota that is too small, in virtual time, through the shipped core. In one day history asks for more
+//! A day's quota that is too small, in virtual time, through the shipped core. In one day history asks for more
 //! than there is: it must stop at the reserve, and live bookings must be served to the end of the day. In another one live bookings
 //! alone ask for more: the forecast must say in time when it will run out. Workers are killed meanwhile.
 
-mod world;
-
-use std::sync::Arc;
-
-use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Source, Visit};
+use healthflow_core::booking::Source;
 use healthflow_core::fact::Fact;
 use healthflow_core::limits::window::{Fixed, Length, Window};
 use healthflow_core::limits::{Operations, Policy, Scope};
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::time::Timestamp;
-use healthflow_simulator::answer::{Faults, Limit, PatientBody, Simulator};
-use serde_json::{Value, json};
+use healthflow_simulator::answer::{Faults, Limit, Simulator};
+use serde_json::json;
 
-use crate::world::World;
+use crate::load::{BEGIN, DAY_MS, HOUR_MS, MINUTE_MS, publish};
+use crate::report::{Finding, Report};
+use crate::world::{CALL_MS, CONFIRMED_MS, Ended, World};
 
-/// Midnight of a Monday, in UTC.
-const BEGIN: i64 = 1_764_547_200_000;
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// The day's quota.
 const CALLS: u32 = 6_000;
 const PARTITIONS: u32 = 6;
-const PRACTICES: usize = 24;
-const PATIENTS_OF_EACH: usize = 10;
 /// When history begins to be published. In the first half an hour it costs twice as many calls: charts are read before they are
 /// believed. So forecasts count an hour and a half later.
 const HISTORY_FROM: i64 = BEGIN + 3 * HOUR_MS;
@@ -38,30 +29,6 @@ type Forecast = (i64, Option<i64>, Option<i64>);
 struct Day {
     world: World,
     forecasts: Vec<Forecast>,
-}
-
-struct Finding {
-    what: &'static str,
-    sought: (&'static str, f64),
-    measured: f64,
-}
-
-impl Finding {
-    fn at_least(what: &'static str, bound: f64, measured: f64) -> Finding {
-        Finding { what, sought: ("at_least", bound), measured }
-    }
-
-    fn at_most(what: &'static str, bound: f64, measured: f64) -> Finding {
-        Finding { what, sought: ("at_most", bound), measured }
-    }
-
-    fn is_ok(&self) -> bool {
-        // What is no number keeps no bound.
-        match self.sought.0 {
-            "at_least" => self.measured >= self.sought.1,
-            _ => self.measured <= self.sought.1,
-        }
-    }
 }
 
 fn settings() -> Settings {
@@ -77,68 +44,6 @@ fn settings() -> Settings {
     }
 }
 
-/// The practices and patients of live bookings, or of history, with their charts in HealthFlow.
-fn patients(of: &str, healthflow: &mut Simulator) -> Vec<(String, Patient)> {
-    let mut all = Vec::new();
-    for number in 0..PRACTICES * PATIENTS_OF_EACH {
-        let practice = format!("{of}-{}", number % PRACTICES);
-        let born = jiff::civil::date(1950, 1, 1).saturating_add(jiff::Span::new().days(number as i64 * 31));
-        let body = PatientBody {
-            practice_id: practice.as_str().into(),
-            given_name: "Ada".into(),
-            family_name: format!("Lovelace{number}"),
-            date_of_birth: born.to_string(),
-            postal_code: "60601".into(),
-            ..PatientBody::default()
-        };
-        let id = healthflow.seed_patients(vec![body.clone()], Timestamp(BEGIN)).remove(0);
-        let patient = Patient {
-            id: format!("{of}-patient-{number}").into(),
-            healthflow_patient_id: Some(id),
-            given_name: body.given_name.into(),
-            family_name: body.family_name.into(),
-            date_of_birth: born.into(),
-            postal_code: body.postal_code.into(),
-            phone: None,
-            email: None,
-            sex: None,
-        };
-        all.push((practice, patient));
-    }
-    all
-}
-
-/// `count` bookings, evenly from `from` to `until`.
-fn publish(world: &mut World, of: &str, source: Source, count: usize, (from, until): (i64, i64)) {
-    let patients = patients(of, &mut world.healthflow);
-    for number in 0..count {
-        let (practice, patient) = patients[number % patients.len()].clone();
-        let at = from + (until - from) * number as i64 / count as i64;
-        world.publish(Booking {
-            event_id: Arc::from(format!("{of}-e-{number}")),
-            key: BookingKey {
-                practice: practice.as_str().into(),
-                booking: format!("{of}-b-{number}").as_str().into(),
-            },
-            location_id: "location-1".into(),
-            version: 1,
-            status: BookingStatus::Scheduled,
-            requested_at: Timestamp(at),
-            source,
-            patient,
-            visit: Visit {
-                start: Timestamp(BEGIN + 30 * DAY_MS + number as i64 * 30 * MINUTE_MS),
-                duration_minutes: 30,
-                time_zone: "America/Chicago".into(),
-                provider_id: "provider-1".into(),
-                operatory_id: None,
-                procedure_codes: vec!["D0120".into()],
-                note: None,
-            },
-        });
-    }
-}
-
 /// Lives a day with so many bookings of each kind; a worker is killed every four hours.
 fn live(live_bookings: usize, history: usize) -> Day {
     let limit = Limit {
@@ -148,7 +53,8 @@ fn live(live_bookings: usize, history: usize) -> Day {
         fixed: true,
         ..Limit::default()
     };
-    let simulator = Simulator::new(Faults { limits: vec![limit], ..Faults::default() }, 1);
+    let simulator =
+        Simulator::new(Faults { latency_ms: CALL_MS, limits: vec![limit], ..Faults::default() }, 1);
     let mut world = World::new(settings(), simulator, BEGIN - MINUTE_MS);
     publish(&mut world, "new", Source::Live, live_bookings, (BEGIN, BEGIN + DAY_MS));
     publish(&mut world, "old", Source::Backfill, history, (HISTORY_FROM, HISTORY_FROM + 14 * HOUR_MS));
@@ -180,8 +86,8 @@ impl Day {
 
     /// The part of the live bookings that were confirmed within 30 seconds.
     fn in_time(&self, asked: usize) -> f64 {
-        self.world.confirmed.iter().filter(|(is_live, ms)| *is_live && *ms <= 30_000).count() as f64
-            / asked as f64
+        let is_in_time = |ended: &&Ended| ended.source == Source::Live && ended.waited_ms() <= CONFIRMED_MS;
+        self.world.ended.iter().filter(is_in_time).count() as f64 / asked as f64
     }
 
     /// When every worker had only the reserve left.
@@ -246,34 +152,13 @@ fn findings(mixed: &Day, live_bookings: usize, stingy: &Day) -> Vec<Finding> {
 }
 
 /// Goal: of a day's quota that is too small live bookings are served, and people know in time when it is used up.
-fn main() {
+pub fn measure() -> Report {
     let (live_bookings, history, stingy_bookings) = (700, 9_000, 8_000);
     let mixed = live(live_bookings, history);
     let stingy = live(stingy_bookings, 0);
-    let findings = findings(&mixed, live_bookings, &stingy);
-    println!("\n  {:<58}{:>12}{:>12}", "", "sought", "measured");
-    for finding in &findings {
-        let sign = if finding.sought.0 == "at_least" { "≥" } else { "≤" };
-        let mark = if finding.is_ok() { "" } else { "  !" };
-        let sought = format!("{sign} {:.3}", finding.sought.1);
-        println!("  {:<58}{sought:>12}{:>12.3}{mark}", finding.what, finding.measured);
-    }
-    let ok = findings.iter().all(Finding::is_ok);
-    let found = |finding: &Finding| {
-        let (bound, sought) = finding.sought;
-        json!({ "what": finding.what, "sought": { bound: sought }, "measured": finding.measured, "ok": finding.is_ok() })
-    };
     let load = json!({
         "calls_a_day": CALLS, "reserve_for_live": settings().reserve_for_live, "workers": 2, "partitions": PARTITIONS,
         "live_bookings": live_bookings, "history": history, "live_bookings_alone": stingy_bookings,
     });
-    let report = json!({
-        "name": "quota", "load": load, "findings": findings.iter().map(found).collect::<Vec<Value>>(), "ok": ok,
-    });
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/measure");
-    let text = serde_json::to_string_pretty(&report).expect("JSON") + "\n";
-    let written =
-        std::fs::create_dir_all(folder).and_then(|()| std::fs::write(format!("{folder}/quota.json"), text));
-    written.expect("target/measure can be written");
-    assert!(ok, "see the lines marked with !");
+    Report { name: "quota", load, findings: findings(&mixed, live_bookings, &stingy) }
 }
