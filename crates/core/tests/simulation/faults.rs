@@ -341,6 +341,7 @@ impl World {
         if one.running != Running::Paused {
             return;
         }
+        self.operators.slept_until = self.now;
         one.running = Running::Up;
         one.pauses += 1;
         one.turn_at = None;

@@ -26,6 +26,8 @@ pub const READ_WITHIN_MS: i64 = 2_000;
 pub struct Operators {
     pub controls: Controls,
     stops: BTreeMap<Option<PracticeId>, Stops>,
+    /// When a worker woke up last: what it did not read while it slept it could not leave out.
+    pub slept_until: i64,
 }
 
 /// The chance of operators' own: other lives stay as they are.
@@ -47,19 +49,30 @@ pub fn every_ms(plan: &Plan) -> i64 {
 /// Where operators pause practices, versions are often given up early: time in a pause must not count for that.
 pub fn draw(seed: u64, theme: Theme, settings: &mut Settings) {
     let mut random = chance(seed);
-    if operate(&mut random) && random.chance(0.3) && theme != Theme::Days {
-        settings.retry_max_age_ms = 30_000;
+    if operate(&mut random) && random.chance(0.7) && theme != Theme::Days {
+        settings.retry_max_age_ms = 8_000;
+        settings.retry_backoff_max_ms = settings.retry_backoff_min_ms;
     }
 }
 
 impl Operators {
     /// For how long of the time since `then` this practice was paused at least, as any worker must have read it: that a pause began it
-    /// may read late.
-    pub fn paused_ms(&self, practice: &PracticeId, then: i64, now: i64) -> i64 {
+    /// may read late, and a sleeping worker later. Left out is a pause while a version waited anyway, `in_waits`.
+    pub fn paused_ms(
+        &self,
+        practice: &PracticeId,
+        in_waits: &[(Timestamp, Timestamp)],
+        then: i64,
+        now: i64,
+    ) -> i64 {
+        if self.slept_until >= then {
+            return 0;
+        }
         let of = |whom: Option<PracticeId>| self.stops.get(&whom).map(|stops| stops.until(Timestamp(now)));
         let stops = of(None).into_iter().flatten().chain(of(Some(practice.clone())).into_iter().flatten());
         let read = stops.map(|(from, to)| (from.plus_ms(READ_WITHIN_MS).min(to), to));
-        stopped_ms(read, Timestamp(then))
+        let waits = || in_waits.iter().map(|(from, to)| (*from, (*to).min(Timestamp(now))));
+        stopped_ms(read.chain(waits()), Timestamp(then)) - stopped_ms(waits(), Timestamp(then))
     }
 }
 

@@ -9,8 +9,8 @@ use healthflow_core::healthflow::{Request, Sought};
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::retry::WaitReason;
 use healthflow_core::sync::FailureReason;
+use healthflow_core::time::Timestamp;
 
-use crate::faults::FaultKind;
 use crate::lives::Lives;
 use crate::operators::Operators;
 use crate::plan::Plan;
@@ -23,6 +23,8 @@ pub struct HonestTries {
     ended: BTreeMap<(BookingKey, Version), i64>,
     /// With how many attempts each version was parked last, and when.
     parked: BTreeMap<(BookingKey, Version), (u32, i64)>,
+    /// From when to when each version waited for its next try: that is part of its age, be its practice paused meanwhile or not.
+    waits: BTreeMap<(BookingKey, Version), Vec<(Timestamp, Timestamp)>>,
 }
 
 impl HonestTries {
@@ -66,11 +68,11 @@ impl HonestTries {
             let tried_since = self.tried_since(booking, published_at);
             let what = match letter.reason {
                 FailureReason::AgeExhausted => {
-                    // What a process did not read while it slept it could not leave out.
-                    let slept = plan.faults.workers.contains(&FaultKind::Pause);
+                    let waits = self.waits.get(&version).map_or(&[][..], Vec::as_slice);
+                    let practice = &booking.key.practice;
                     let paused_ms =
-                        tried_since.map_or(0, |since| operators.paused_ms(&booking.key.practice, since, now));
-                    too_young(tried_since, if slept { 0 } else { paused_ms }, plan, now)
+                        tried_since.map_or(0, |since| operators.paused_ms(practice, waits, since, now));
+                    too_young(tried_since, paused_ms, plan, now)
                 }
                 FailureReason::VisitBegun => too_soon(booking, tried_since, plan, now),
                 _ => None,
@@ -84,6 +86,8 @@ impl HonestTries {
     /// A version is parked. For a pause it has no attempt more than before if nothing of its practice was sent since.
     fn parked(&mut self, entry: &RetryEntry, now: i64) -> Option<String> {
         let (key, version, attempts) = (&entry.booking.key, entry.booking.version, entry.schedule.attempts);
+        let wait = (Timestamp(now), entry.schedule.not_before);
+        self.waits.entry((key.clone(), version)).or_default().push(wait);
         let (before, at) = self.parked.insert((key.clone(), version), (attempts, now))?;
         let of_practice = self.sent.range((key.practice.clone(), None)..);
         let of_practice = of_practice.take_while(|((practice, _), _)| *practice == key.practice);
