@@ -12,7 +12,7 @@ impl Task {
     /// first call goes behind those that can be in time, at once here, and in Kafka over several commits. The next owner of a task that
     /// is given back does that.
     pub(super) fn move_overdue_aside(&mut self, turn: &mut Turn<'_>) {
-        if !turn.is_stopped() {
+        if self.jobs.has_stopped() && !turn.is_stopped() {
             self.jobs.go_on(turn.now, |practice| turn.by_hand.stops(practice));
         }
         while let Some(key) = self.jobs.take_overdue(turn.now) {

@@ -30,6 +30,11 @@ impl Jobs {
         self.lateness.stopped.entry(key.practice().clone()).or_default().insert(key);
     }
 
+    /// Whether anybody was overdue while nothing went on for the practice.
+    pub fn has_stopped(&self) -> bool {
+        !self.lateness.stopped.is_empty()
+    }
+
     /// Something may go on again: whoever was overdue meanwhile is looked at, but for those of practices for which nothing does.
     pub fn go_on(&mut self, now: Timestamp, is_stopped: impl Fn(&PracticeId) -> bool) {
         let Lateness { overdue, stopped, .. } = &mut self.lateness;
