@@ -28,7 +28,7 @@ fn rules() -> [PathBuf; 2] {
     ["recording.rules.yml", "alerts.rules.yml"].map(|name| ops("prometheus").join(name))
 }
 
-/// Runs promtool, which `stack/setup.sh` installs; fails with all that it says.
+/// Runs a tool that `stack/setup.sh` installs; fails with all that it says.
 fn accepted_by(tool: &str, arguments: &[&str], files: &[PathBuf]) {
     let ran = Command::new(tool).args(arguments).args(files).output();
     let output = ran.unwrap_or_else(|error| panic!("{tool}: {error}; `make setup` installs it"));

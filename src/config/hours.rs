@@ -1,5 +1,6 @@
 //! Hours of each day and their zone in one line, like `20-6 America/Chicago`; empty: all day.
 
+use super::limits::time_zone;
 use healthflow_core::limits::hours::Hours;
 
 /// What is said of a line that is none.
@@ -18,7 +19,7 @@ pub(super) fn read(line: &str) -> Result<Option<Hours>, &'static str> {
         let (hours, zone) = line.split_once(' ')?;
         let (from, until) = hours.split_once('-')?;
         let hour = |text: &str| text.parse().ok().filter(|hour| (0..24).contains(hour));
-        Some(Hours { from: hour(from)?, until: hour(until)?, zone: jiff::tz::db().get(zone).ok()? })
+        Some(Hours { from: hour(from)?, until: hour(until)?, zone: time_zone(zone)? })
     };
     named().map(Some).ok_or(FORM)
 }

@@ -173,7 +173,8 @@ fn divides_the_day(limit: &Limit) -> bool {
     limit.window != WindowKind::Fixed || divides(3_600) || (divides(86_400) && length_s.is_multiple_of(3_600))
 }
 
-fn time_zone(name: &str) -> Option<TimeZone> {
+/// The zone that IANA names so.
+pub(super) fn time_zone(name: &str) -> Option<TimeZone> {
     jiff::tz::db().get(name).ok()
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Source, Visit};
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use healthflow_simulator::answer::{PatientBody, Simulator};
 
 use crate::world::World;
@@ -12,7 +12,6 @@ use crate::world::World;
 pub const BEGIN: i64 = 1_764_547_200_000;
 pub const MINUTE_MS: i64 = 60_000;
 pub const HOUR_MS: i64 = 60 * MINUTE_MS;
-pub const DAY_MS: i64 = 24 * HOUR_MS;
 const PRACTICES: usize = 24;
 const PATIENTS_OF_EACH: usize = 10;
 

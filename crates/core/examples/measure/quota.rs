@@ -7,12 +7,13 @@ use healthflow_core::fact::Fact;
 use healthflow_core::limits::window::{Fixed, Length, Window};
 use healthflow_core::limits::{Operations, Policy, Scope};
 use healthflow_core::settings::{GuardMode, Settings};
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
+use healthflow_proof::finding::Sought::{AtLeast, AtMost};
+use healthflow_proof::finding::{Finding, Report};
 use healthflow_simulator::answer::{Faults, Limit, Simulator};
 use serde_json::json;
 
-use crate::load::{BEGIN, DAY_MS, HOUR_MS, MINUTE_MS, publish};
-use crate::report::{Finding, Report};
+use crate::load::{BEGIN, HOUR_MS, MINUTE_MS, publish};
 use crate::world::{CALL_MS, CONFIRMED_MS, Ended, World};
 
 /// The day's quota.
@@ -118,36 +119,40 @@ fn findings(mixed: &Day, live_bookings: usize, stingy: &Day) -> Vec<Finding> {
     let of_all = stingy.worst_error(BEGIN + 2 * HOUR_MS, all_end, |one| one.2);
     let for_history = f64::from(CALLS) * (1.0 - settings().reserve_for_live);
     vec![
-        Finding::at_least(
+        Finding::new(
             "live bookings confirmed within 30 s, history beside them",
-            0.999,
+            AtLeast(0.999),
             mixed.in_time(live_bookings),
         ),
-        Finding::at_most(
+        Finding::new(
             "calls of the day, history beside",
-            f64::from(CALLS),
+            AtMost(f64::from(CALLS)),
             mixed.calls(false).len() as f64,
         ),
-        Finding::at_most("calls of history: all but the reserve", for_history, history.len() as f64),
-        Finding::at_least("of these used, beside live bookings", 0.85, history.len() as f64 / for_history),
-        Finding::at_most("error of the forecast for history, at worst", 0.1, of_history),
-        Finding::at_most(
+        Finding::new("calls of history: all but the reserve", AtMost(for_history), history.len() as f64),
+        Finding::new(
+            "of these used, beside live bookings",
+            AtLeast(0.85),
+            history.len() as f64 / for_history,
+        ),
+        Finding::new("error of the forecast for history, at worst", AtMost(0.1), of_history),
+        Finding::new(
             "calls of the day, live bookings alone",
-            f64::from(CALLS),
+            AtMost(f64::from(CALLS)),
             stingy.calls(false).len() as f64,
         ),
-        Finding::at_least(
+        Finding::new(
             "of them used although workers were killed",
-            0.98,
+            AtLeast(0.98),
             stingy.calls(false).len() as f64 / f64::from(CALLS),
         ),
-        Finding::at_most("error of the forecast for live bookings, at worst", 0.1, of_all),
-        Finding::at_least(
+        Finding::new("error of the forecast for live bookings, at worst", AtMost(0.1), of_all),
+        Finding::new(
             "times it was told that live bookings will wait",
-            1.0,
+            AtLeast(1.0),
             stingy.told(Source::Live) as f64,
         ),
-        Finding::at_most("requests that HealthFlow answered with 429", 0.0, throttled as f64),
+        Finding::new("requests that HealthFlow answered with 429", AtMost(0.0), throttled as f64),
     ]
 }
 
@@ -160,5 +165,5 @@ pub fn measure() -> Report {
         "calls_a_day": CALLS, "reserve_for_live": settings().reserve_for_live, "workers": 2, "partitions": PARTITIONS,
         "live_bookings": live_bookings, "history": history, "live_bookings_alone": stingy_bookings,
     });
-    Report { name: "quota", load, findings: findings(&mixed, live_bookings, &stingy) }
+    Report::new("quota", load, findings(&mixed, live_bookings, &stingy))
 }

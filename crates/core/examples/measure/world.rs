@@ -107,7 +107,10 @@ pub struct World {
     partitions: Vec<Partition>,
     pub healthflow: Simulator,
     pub sent: Vec<Sent>,
-    asked_for: BTreeMap<BookingKey, (i64, Source)>,
+    /// When each booking without a result was asked for.
+    pub asked_for: BTreeMap<BookingKey, (i64, Source)>,
+    /// Results of bookings that had theirs.
+    pub results_again: usize,
     pub ended: Vec<Ended>,
     pub facts: Vec<(i64, Fact)>,
     events: BTreeMap<(i64, u64), Event>,
@@ -131,6 +134,7 @@ impl World {
             healthflow,
             sent: Vec::new(),
             asked_for: BTreeMap::new(),
+            results_again: 0,
             ended: Vec::new(),
             facts: Vec::new(),
             events: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! Windows: any stretch of time of a length, or stretches with fixed ends in somebody's time zone.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp as Instant, ToSpan};
 
@@ -99,7 +99,7 @@ impl Fixed {
     }
 
     fn local_date(&self, now: Timestamp) -> Option<Date> {
-        Some(self.zone.to_datetime(Instant::from_millisecond(now.0).ok()?).date())
+        Some(local_time(&self.zone, now)?.date())
     }
 
     /// The reset hour of a day; where the clock skips it, the first moment after that.
@@ -107,6 +107,11 @@ impl Fixed {
         let at = self.zone.to_timestamp(date.at(self.reset_hour, 0, 0, 0)).ok()?;
         Some(Timestamp(at.as_millisecond()))
     }
+}
+
+/// The time that the clocks of a zone show; none at an instant that no calendar has.
+pub(super) fn local_time(zone: &TimeZone, now: Timestamp) -> Option<DateTime> {
+    Some(zone.to_datetime(Instant::from_millisecond(now.0).ok()?))
 }
 
 /// The part of this length that `now` is in, if one of them begins at `from`.

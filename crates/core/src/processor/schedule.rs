@@ -106,7 +106,7 @@ impl Processor {
                 at_latest(commit_at(task, room_at, &self.shared.settings).unwrap_or(now));
             }
             let may_send = |share: &Share| task.has_ready(*share) && self.has_call_left(*share, now);
-            ready |= Share::ALL.iter().any(may_send);
+            ready = ready || Share::ALL.iter().any(may_send);
         }
         let waits = |task: &Task| {
             task.places() != Shares::default() || Share::ALL.iter().any(|share| task.has_arrivals(*share))

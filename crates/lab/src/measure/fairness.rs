@@ -8,13 +8,13 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::finding::{Finding, Report, Sought};
 use super::{LATENCY_MS, PARTITIONS, patients};
 use crate::audit::seconds;
 use crate::fleet::{Fleet, Plan};
 use crate::healthflow::good_health;
 use crate::journal::{Asked, Name, Notes};
 use crate::workload::practice_id;
+use healthflow_proof::finding::{Finding, Report, Sought};
 use healthflow_testkit::processes::set;
 
 const PRACTICES: usize = 100;

@@ -11,10 +11,10 @@ use healthflow_core::event::home_partition::partition_of;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::finding::{Finding, Report, Sought};
 use super::{LATENCY_MS, PARTITIONS, patients};
 use crate::fleet::{Fleet, LOOK, Plan};
 use crate::workload::practice_id;
+use healthflow_proof::finding::{Finding, Report, Sought};
 use healthflow_testkit::processes::redis::Redis;
 use healthflow_testkit::processes::set;
 use healthflow_testkit::processes::worker::Worker;

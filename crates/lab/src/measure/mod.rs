@@ -2,7 +2,6 @@
 //! `target/measure/NAME.json`: what was sought, what was measured, and whether that is enough.
 
 mod fairness;
-mod finding;
 mod limits;
 mod outage;
 mod patients;

@@ -10,13 +10,13 @@ use healthflow_core::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::finding::{Finding, Report, Sought};
 use super::{LATENCY_MS, PARTITIONS, patients};
 use crate::audit::seconds;
 use crate::dentscheduler::now;
 use crate::fleet::{Fleet, LOOK, Plan};
 use crate::healthflow::{HealthFlow, good_health};
 use crate::journal::{Asked, Journal, Notes};
+use healthflow_proof::finding::{Finding, Report, Sought};
 use healthflow_testkit::processes::set;
 use healthflow_testkit::processes::worker::Worker;
 

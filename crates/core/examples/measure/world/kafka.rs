@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::retry::AppointmentRetry;
 use healthflow_core::event::{Arrival, Outgoing};
-use healthflow_core::life::{Incarnation, TaskLife};
+use healthflow_core::life::TaskLife;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::processor::Input;
 use healthflow_core::state::TaskState;
@@ -79,17 +79,17 @@ impl World {
         let offsets = batch.offsets.iter().map(|position| (position.lane, position.offset));
         self.partitions[partition as usize].offsets.extend(offsets);
     }
-}
 
-impl World {
     fn ends(&mut self, key: &BookingKey, attempts: u32, is_dead_letter: bool) {
-        let (asked_at, source) = self.asked_for[key];
+        let Some((asked_at, source)) = self.asked_for.remove(key) else {
+            self.results_again += 1;
+            return;
+        };
         self.ended.push(Ended { source, asked_at, at: self.now, attempts, is_dead_letter });
     }
 }
 
 pub(super) fn arrived(of: TaskLife, lane: Lane, offset: i64, arrival: Arrival) -> Input {
-    let TaskLife { partition, incarnation }: TaskLife = of;
-    let incarnation: Incarnation = incarnation;
+    let TaskLife { partition, incarnation } = of;
     Input::Arrived { partition, incarnation, lane, offset, size_bytes: 600, arrival }
 }

@@ -1,8 +1,6 @@
 //! Promise 6 where workers share a counter: over all of them no stretch of time sees more calls than the rate, whatever becomes of the
 //! counter; no call goes out under a permit that is over; and once the counter is well all come back to it.
 
-use healthflow_core::time::Timestamp;
-
 use crate::plan::Plan;
 use crate::worker::{Outbound, Running};
 use crate::world::World;
@@ -22,20 +20,15 @@ pub struct Alone {
 }
 
 impl Alone {
-    /// A call goes out, of a worker that owns so many partitions: without the counter no more than the fallback share of their part of
+    /// A call goes out under a permit of the counter.
+    pub fn has_counter(&mut self) {
+        self.stretch = None;
+    }
+
+    /// A call goes out without one, of a worker that owns so many partitions: no more than the fallback share of their part of
     /// the rate goes out, for the counter gives all the rest away.
-    pub fn calls(
-        &mut self,
-        permit_until: Option<Timestamp>,
-        owned: usize,
-        plan: &Plan,
-        now: i64,
-    ) -> Option<String> {
+    pub fn calls(&mut self, owned: usize, plan: &Plan, now: i64) -> Option<String> {
         let limits = plan.settings.shared_counter?;
-        if permit_until.is_some() {
-            self.stretch = None;
-            return None;
-        }
         let (since, calls, owned_max) = self.stretch.get_or_insert((now, 0, owned));
         (*calls, *owned_max) = (*calls + 1, owned.max(*owned_max));
         let part = *owned_max as f64 / f64::from(plan.settings.partition_count.max(1));
