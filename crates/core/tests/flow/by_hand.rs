@@ -185,6 +185,27 @@ fn a_pause_counts_for_no_deadline() {
     }
 }
 
+/// Goal: what a pause made late lets fresh bookings pass once it is over, and nothing of it is moved meanwhile. Method: bookings that are
+/// overdue before the pause ends, and few calls a second.
+#[test]
+fn what_a_pause_made_late_is_moved_aside_once_it_is_over() {
+    for practice in [None, Some("p")] {
+        let mut desk = desk(Settings {
+            requests_per_second: 2.0,
+            overdue_after_ms: 25_000,
+            ..settings(GuardMode::Reference)
+        });
+        let mut controls = Controls::default();
+        set(&mut desk, &mut controls, practice, Change::Pause);
+        (0..40).for_each(|number| desk.arrive_at_once(of("p", number)));
+        desk.pass_ms(27_000);
+        assert_eq!(parked(&desk, "overdue"), 0, "{practice:?}");
+        set(&mut desk, &mut controls, practice, Change::Resume);
+        desk.pass_ms(1_000);
+        assert!(parked(&desk, "overdue") >= 30, "{practice:?}: {}", parked(&desk, "overdue"));
+    }
+}
+
 /// Goal: a paused practice's burst does not keep its neighbours from being read. Method: more of it than fits into memory.
 #[test]
 fn a_paused_practice_leaves_room_in_memory() {
