@@ -87,7 +87,7 @@ impl TaskProducer {
         Ok((self.now)())
     }
 
-    /// Commits one batch: the records, each to the task's partition, and the next offset of every lane. Commits an
+    /// Commits one batch: the records, each to the task's partition, and the offsets that it carries. Commits an
     /// aborted batch again, with a new proof of membership; that repeats no HTTP call (rule T3).
     pub fn commit(
         &self,
@@ -136,7 +136,9 @@ impl TaskProducer {
         watch.reset();
         self.producer.begin_transaction().map_err(|error| Verdict::of("begin", error))?;
         self.send_all(batch, refused, translator)?;
-        self.send_offsets(&batch.offsets, membership)?;
+        if !batch.offsets.is_empty() {
+            self.send_offsets(&batch.offsets, membership)?;
+        }
         let committed = self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never));
         if self.connection_broke() {
             return Err(CommitLoss::ConnectionBroke.into());

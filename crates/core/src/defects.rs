@@ -82,6 +82,8 @@ pub enum Defect {
     SlotWaiterNotWoken,
     /// A record without identity is dead-lettered before the committable offset comes to it (K7).
     UnidentifiedDeadLetteredAtOnce,
+    /// What state does not show is committed before the offset that it answers (T2).
+    OffsetLeftBehind,
     /// A placeholder is taken for a birthday.
     PlaceholderBelieved,
     /// A search that finds too many is begun again, and again.
@@ -163,7 +165,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 74] = [
+    pub const ALL: [Defect; 75] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -196,6 +198,7 @@ impl Defect {
         Defect::LinkNotCompared,
         Defect::SentAlongBelieved,
         Defect::UnidentifiedDeadLetteredAtOnce,
+        Defect::OffsetLeftBehind,
         Defect::PlaceholderBelieved,
         Defect::WideSearchBegunAgain,
         Defect::SlotNotAwaited,

@@ -175,6 +175,23 @@ pub enum Outgoing {
     Forwarded(Box<Misrouted>, Origin),
 }
 
+impl Outgoing {
+    /// Whether state shows that this was written. If it does not, only the committed offset keeps the next owner from writing
+    /// it again, so both belong in one transaction (rule T2).
+    pub fn is_shown_by_state(&self) -> bool {
+        match self {
+            Outgoing::Synced(_) | Outgoing::Retry(_) | Outgoing::State(_) => true,
+            Outgoing::Review(_)
+            | Outgoing::Released(..)
+            | Outgoing::ReleasedOfOld(_)
+            | Outgoing::Failed(_)
+            | Outgoing::Notice(_)
+            | Outgoing::Forgotten(_)
+            | Outgoing::Forwarded(..) => false,
+        }
+    }
+}
+
 /// Where a record came from: the headers of a dead letter name it (KIP-1191).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {

@@ -6,10 +6,15 @@ use crate::event::Outgoing;
 use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, JobStage};
+use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
+use crate::settings::Settings;
 use crate::state::StateRecord;
 use crate::time::Timestamp;
+
+/// A commit that would carry nothing but notices waits this long after the last one, in milliseconds.
+const NOTICES_APART_MS: i64 = 1_000;
 
 impl Task {
     /// Whether there is something to commit and no commit under way.
@@ -18,8 +23,24 @@ impl Task {
     }
 
     /// Whether there is more to commit than notices.
-    pub(super) fn has_news(&self) -> bool {
-        self.ledger.has_changed() || self.reading.is_news() || self.progress.has_moved()
+    fn has_news(&self) -> bool {
+        self.has_changed() || self.progress.has_moved()
+    }
+
+    /// Whether there is more to commit than notices and offsets.
+    fn has_changed(&self) -> bool {
+        self.ledger.has_changed() || self.reading.is_news()
+    }
+
+    /// Until when the task gathers for a commit that nobody waits for, if the last one was begun at `last`.
+    pub fn gathers_until(&self, last: Timestamp, settings: &Settings) -> Timestamp {
+        let at = last.plus_ms(settings.commit_interval_ms);
+        if self.has_changed() {
+            return at;
+        }
+        let offsets_at = self.progress.has_moved().then(|| self.outbox.offsets_due_at().unwrap_or(at));
+        let notices_at = self.has_notices().then(|| last.plus_ms(NOTICES_APART_MS));
+        at.max(offsets_at.into_iter().chain(notices_at).min().unwrap_or(at))
     }
 
     /// Whether somebody waits for the next commit.
@@ -56,9 +77,18 @@ impl Task {
             positions.open_outage = self.outages.open();
             Outgoing::State(Box::new(StateRecord::Task(positions)))
         });
+        let due = positions.is_some() || self.are_offsets_due(now, settings);
         let Task { outbox, ledger, jobs, .. } = self;
         let states = ledger.take_changed(|key| jobs.is_at_hand(&JobKey::Booking(key.clone())));
-        outbox.begin(now, offsets, states.into_iter().chain(positions))
+        outbox.begin(now, offsets, due, states.into_iter().chain(positions))
+    }
+
+    /// Whether a commit that begins now carries the offsets for their own sake.
+    fn are_offsets_due(&self, now: Timestamp, settings: &Settings) -> bool {
+        let have_waited = || self.outbox.offsets_due_at().is_none_or(|at| now >= at);
+        self.is_draining()
+            || self.progress.has_moved() && have_waited()
+            || self.outbox.writes_any(|record| rules::goes_with_its_offset(record, settings))
     }
 
     /// The commit `sequence` is known good: its facts are true now, its intents may be sent under, the lease runs from

@@ -8,6 +8,6 @@ use crate::topics::Position;
 pub struct CommitBatch {
     /// The records to write, each to the task's partition.
     pub records: Vec<Outgoing>,
-    /// The next offset to be read, of every lane (committable offset, rule K3).
+    /// The next offset to be read, of every lane (committable offset, rule K3); none if the offsets wait for a later commit.
     pub offsets: Vec<Position>,
 }

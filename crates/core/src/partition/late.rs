@@ -20,16 +20,7 @@ use crate::settings::Settings;
 use crate::state::{ParkingPlace, ToldDelay};
 use crate::time::Timestamp;
 
-/// A commit that would carry nothing but notices waits this long after the last one, in milliseconds.
-const APART_MS: i64 = 1_000;
-
 impl Task {
-    /// How long the task gathers for a commit that nobody waits for, in milliseconds.
-    pub fn gathers_ms(&self, settings: &Settings) -> i64 {
-        let tells_only = !self.has_news();
-        if tells_only { settings.commit_interval_ms.max(APART_MS) } else { settings.commit_interval_ms }
-    }
-
     /// Whether a notice is to be written. A task that is given back leaves that to the next owner.
     pub fn has_notices(&self) -> bool {
         (self.notices.are_due() || self.outages.have_changed()) && !self.is_draining()

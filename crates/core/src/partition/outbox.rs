@@ -19,7 +19,11 @@ use crate::topics::Position;
 /// two, and whoever waits for its result in the same partition waits as long.
 const GATHERED_MAX: usize = 200;
 
-/// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
+/// Offsets that moved go along with a commit if the last ones are this old, in milliseconds. They cost as much as the rest of a
+/// small transaction; and what lies between them and the results state shows, so a restart reads it again and skips it (rule K3).
+const OFFSETS_APART_MS: i64 = 1_000;
+
+/// How old the offsets of an idle task may become before it commits them again, in milliseconds: a day.
 const OFFSETS_AGAIN_MS: i64 = DAY_MS;
 
 /// What is gathered for the next commit of a task, the commit under way, and how far commits are known good.
@@ -39,6 +43,8 @@ pub(super) struct Outbox {
     committed_sequence: u64,
     /// When the last commit was begun; none before the first.
     started_at: Option<Timestamp>,
+    /// When the last commit was begun that carries offsets; none before the first.
+    offsets_at: Option<Timestamp>,
     /// Since when somebody waits for the next commit.
     awaited_since: Option<Timestamp>,
     /// Jobs that go on once the commit with this number is good, in the order in which they began to wait.
@@ -93,6 +99,7 @@ impl Outbox {
             committing: None,
             committed_sequence: 0,
             started_at: None,
+            offsets_at: None,
             awaited_since: None,
             awaits_commit: VecDeque::new(),
         }
@@ -135,10 +142,20 @@ impl Outbox {
         self.renewal_wanted = true;
     }
 
-    /// The same, if the last commit is a day old: brokers expire the offsets of topics that an active group does not
+    /// The same, if the committed offsets are a day old: brokers expire the offsets of topics that an active group does not
     /// subscribe to (rule T2).
     pub fn renew_if_old(&mut self, now: Timestamp) {
-        self.renewal_wanted |= self.started_at.is_none_or(|at| now.since_ms(at) >= OFFSETS_AGAIN_MS);
+        self.renewal_wanted |= self.offsets_at.is_none_or(|at| now.since_ms(at) >= OFFSETS_AGAIN_MS);
+    }
+
+    /// From when on offsets that moved go along with a commit; none if they do at once.
+    pub fn offsets_due_at(&self) -> Option<Timestamp> {
+        self.offsets_at.map(|at| at.plus_ms(OFFSETS_APART_MS))
+    }
+
+    /// Whether the next commit writes a record for which this holds.
+    pub fn writes_any(&self, is_meant: impl Fn(&Outgoing) -> bool) -> bool {
+        self.records.iter().any(is_meant)
     }
 
     /// The number of the commit that will carry what comes about now.
@@ -188,15 +205,22 @@ impl Outbox {
         self.awaits_commit.iter().map(|(_, key)| key)
     }
 
-    /// Begins a commit with everything that came about: the records, then `states`.
+    /// Begins a commit with everything that came about: the records, then `states`, and `offsets` if they are due, or
+    /// nothing else is there: librdkafka sends nothing for an empty transaction, so that would not renew the lease (rule W2).
     pub fn begin(
         &mut self,
         now: Timestamp,
         offsets: Vec<Position>,
+        due: bool,
         states: impl IntoIterator<Item = Outgoing>,
     ) -> (u64, CommitBatch) {
         let mut records = std::mem::take(&mut self.records);
         records.extend(states);
+        let carries = due || self.renewal_wanted || records.is_empty();
+        let offsets = if carries { offsets } else { Vec::new() };
+        if carries {
+            self.offsets_at = Some(now);
+        }
         let sequence = self.sequence;
         self.sequence += 1;
         self.started_at = Some(now);
@@ -250,12 +274,13 @@ impl Hash for Outbox {
             committing,
             committed_sequence,
             started_at,
+            offsets_at,
             // A measure, for those who are told.
             awaited_since: _,
             awaits_commit,
         } = self;
         (records, renewal_wanted, sequence, committing).hash(hasher);
-        (committed_sequence, started_at, awaits_commit).hash(hasher);
+        (committed_sequence, started_at, offsets_at, awaits_commit).hash(hasher);
     }
 }
 

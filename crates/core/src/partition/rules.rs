@@ -11,7 +11,7 @@ use crate::booking::{Booking, BookingKey, PatientKey, Version};
 #[cfg(feature = "planted-defects")]
 use crate::defects::mistaken;
 use crate::defects::planted;
-use crate::event::Schedule;
+use crate::event::{Outgoing, Schedule};
 use crate::healthflow::Request;
 use crate::partition::intents::{Doubt, Intents};
 use crate::partition::job::{Job, JobKey};
@@ -42,6 +42,11 @@ pub(super) fn intent_is_durable(
     settings: &Settings,
 ) -> bool {
     planted!(settings, IntentNotAwaited) || intents.is_durable(subject, outbox)
+}
+
+/// What state does not show is in one transaction with the offset that it answers (rule T2).
+pub(super) fn goes_with_its_offset(record: &Outgoing, settings: &Settings) -> bool {
+    !record.is_shown_by_state() && !planted!(settings, OffsetLeftBehind)
 }
 
 /// A version is written only once state records that it, or a newer one, was intended (rule W1).

@@ -352,6 +352,6 @@ impl Processor {
 /// otherwise it gathers for a while. However little room there is, a commit comes in time to renew the lease.
 fn commit_at(task: &Task, room_at: Timestamp, settings: &Settings) -> Option<Timestamp> {
     let last = task.last_commit_at()?;
-    let gathered_at = if task.is_commit_awaited() { last } else { last.plus_ms(task.gathers_ms(settings)) };
+    let gathered_at = if task.is_commit_awaited() { last } else { task.gathers_until(last, settings) };
     Some(room_at.max(gathered_at).min(last.plus_ms(settings.lease_ms / 2)))
 }

@@ -33,6 +33,7 @@ fn an_undecodable_record_is_dead_lettered_with_its_bytes_and_blocks_nobody() {
     let letter = desk.dead_letters().pop().expect("a dead letter");
     assert_eq!((letter.reason, letter.disposition), (FailureReason::Undecodable, Disposition::Poison));
     assert_eq!(letter.origin.map(|origin| (origin.lane, origin.offset)), Some((Lane::Requested, 0)));
+    desk.pass_ms(1_000);
     assert_eq!(desk.offsets[&Lane::Requested], 2);
 }
 

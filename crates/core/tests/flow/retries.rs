@@ -57,6 +57,7 @@ fn only_the_newest_parking_of_a_version_is_taken() {
     let outdated = RetryEntry { schedule: outdated, ..first };
     desk.arrive_on(Lane::Retry, Arrival::Retry(Box::new(outdated)));
     desk.expect_silence();
+    desk.pass_ms(1_000);
     assert_eq!(desk.offsets[&Lane::Retry], 2, "the outdated one is passed over");
 }
 

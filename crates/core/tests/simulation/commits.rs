@@ -148,6 +148,15 @@ impl World {
         course
     }
 
+    /// The broker's disk is full for a while, whatever each worker is at.
+    pub fn the_disk_fills(&mut self) {
+        let ms = self.random.between(500, 20_000);
+        self.coverage.strikes(FaultKind::DiskFull);
+        (0..self.workers.len()).for_each(|worker| self.meet(worker, FaultKind::DiskFull));
+        self.disk_full_until = (self.now + ms).min(self.plan.faults_until);
+        self.story.tell(self.now, || format!("the broker's disk is full for {ms} ms"));
+    }
+
     /// Every attempt aborts until the disk has room again; after too many the worker gives the task up.
     fn wait_for_disk(&mut self, course: &mut Course) {
         let wait_ms = self.disk_full_until - self.now;

@@ -208,12 +208,7 @@ impl World {
                 self.healthflow.outage_of = down;
                 self.story.tell(self.now, || format!("outage of {down:?} for {ms} ms"));
             }
-            FaultEvent::DiskFull => {
-                let ms = self.random.between(500, 20_000);
-                self.coverage.strikes(FaultKind::DiskFull);
-                self.disk_full_until = (self.now + ms).min(self.plan.faults_until);
-                self.story.tell(self.now, || format!("the broker's disk is full for {ms} ms"));
-            }
+            FaultEvent::DiskFull => self.the_disk_fills(),
             FaultEvent::ClockJump => self.set_a_clock(),
             FaultEvent::WrongClock => self.boots_with_a_wrong_clock(),
             FaultEvent::ClockMended(worker) => self.clock_is_mended(worker),

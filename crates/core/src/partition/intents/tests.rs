@@ -63,7 +63,7 @@ fn an_intent_is_durable_once_the_commit_that_carries_its_newest_form_is_good() {
     let (mut intents, mut outbox) = (intents(), Outbox::new());
     let [subject, other] = subjects();
     let commit = |outbox: &mut Outbox| {
-        let (sequence, _) = outbox.begin(NOW, Vec::new(), []);
+        let (sequence, _) = outbox.begin(NOW, Vec::new(), false, []);
         outbox.take_good(sequence, NOW);
     };
     intents.open(&subject, outbox.next_sequence());

@@ -19,7 +19,7 @@ fn record(number: usize) -> Outgoing {
 }
 
 fn begin(outbox: &mut Outbox) -> (u64, CommitBatch) {
-    outbox.begin(Timestamp(5), Vec::new(), [])
+    outbox.begin(Timestamp(5), Vec::new(), false, [])
 }
 
 /// An outbox whose first commit is good.
@@ -59,7 +59,7 @@ fn a_batch_is_records_then_states() {
     outbox.write(record(2));
     outbox.write(record(1));
     let offsets = vec![Lane::Requested.at(17)];
-    let (_, batch) = outbox.begin(Timestamp(9), offsets.clone(), [8, 9].map(record));
+    let (_, batch) = outbox.begin(Timestamp(9), offsets.clone(), true, [8, 9].map(record));
     assert_eq!(batch, CommitBatch { records: [2, 1, 8, 9].map(record).into(), offsets });
 }
 
