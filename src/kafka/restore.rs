@@ -211,7 +211,7 @@ impl Readers {
                     state.bookings.get_hot(&entry.booking.key).and_then(|of| of.parked(entry.booking.version))
                 && parked.generation == entry.generation
             {
-                found.insert((entry.booking.key.clone(), entry.booking.version, entry.generation));
+                found.insert((entry.booking.version_key(), entry.generation));
             }
             Ok(())
         })?;

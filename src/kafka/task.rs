@@ -18,7 +18,7 @@ use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::watchdog::Watchdog;
 use crate::kafka::{KafkaFault, Now};
 use crate::registry::Translator;
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::VersionKey;
 use healthflow_core::life::Incarnation;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::start::{Acquired, Known, KnownLane, Start, mark_lost};
@@ -117,7 +117,7 @@ impl TaskThread {
     }
 
     /// Reads these held versions, on a thread of its own. Ends in `ContentsRead`, unless this life ends first.
-    pub fn read_contents(&self, of: Vec<(BookingKey, Version)>) {
+    pub fn read_contents(&self, of: Vec<VersionKey>) {
         let (life, partition) = (self.life.clone(), self.life.partition);
         let reading = std::thread::Builder::new().name(format!("held-{partition}"));
         if let Err(error) = reading.spawn(move || life.read_contents(&of)) {
@@ -173,7 +173,7 @@ impl Life {
     }
 
     /// Until it succeeds: what was let go waits for nothing else.
-    fn read_contents(&self, of: &[(BookingKey, Version)]) {
+    fn read_contents(&self, of: &[VersionKey]) {
         let (partition, incarnation, spawner) = (self.partition, self.incarnation, &self.spawner);
         while !self.is_over() {
             let found = Readers::new(&spawner.settings).and_then(|readers| {

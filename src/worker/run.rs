@@ -18,7 +18,7 @@ use crate::worker::calls::Calls;
 use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
 use crate::worker::stop::StopRequest;
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::VersionKey;
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, TaskLife};
@@ -296,7 +296,7 @@ impl Parts for Worker {
         self.lanes.release(partition, release);
     }
 
-    fn read_contents(&mut self, of: TaskLife, which: Vec<(BookingKey, Version)>) {
+    fn read_contents(&mut self, of: TaskLife, which: Vec<VersionKey>) {
         if let Some(task) = self.tasks.get(&of.partition) {
             task.read_contents(which);
         }

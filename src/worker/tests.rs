@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::VersionKey;
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{AppointmentId, Fault, Request};
 use healthflow_core::life::{CallId, TaskLife};
@@ -55,7 +55,7 @@ impl Parts for OnlyCalls {
     fn unwatch(&mut self, _: i32) {}
     fn read(&mut self, _: TaskLife, _: Vec<Position>, _: Vec<Position>) {}
     fn decode(&mut self, _: i32, _: GuardedRange) {}
-    fn read_contents(&mut self, _: TaskLife, _: Vec<(BookingKey, Version)>) {}
+    fn read_contents(&mut self, _: TaskLife, _: Vec<VersionKey>) {}
     fn pause(&mut self, _: i32, _: Lane) {}
     fn resume(&mut self, _: i32, _: Lane) {}
     fn stop_reading(&mut self, _: i32) {}

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::VersionKey;
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
@@ -99,7 +99,7 @@ pub enum Begun {
         /// The life of the task.
         incarnation: Incarnation,
         /// Which.
-        of: Vec<(BookingKey, Version)>,
+        of: Vec<VersionKey>,
     },
     /// The lanes of this task are no longer read; this was their state.
     Unread(i32, BTreeMap<Lane, Reader>),
@@ -285,11 +285,7 @@ impl<P: Default> Parts for Performing<'_, P> {
         self.begun.push(Begun::Decoding { partition, incarnation: task.incarnation, release });
     }
 
-    fn read_contents(
-        &mut self,
-        TaskLife { partition, incarnation }: TaskLife,
-        of: Vec<(BookingKey, Version)>,
-    ) {
+    fn read_contents(&mut self, TaskLife { partition, incarnation }: TaskLife, of: Vec<VersionKey>) {
         self.begun.push(Begun::Contents { partition, incarnation, of });
     }
 

@@ -11,7 +11,7 @@ use crate::kafka::fault::KafkaFault;
 use crate::kafka::restore::records::{try_decode, under_its_key};
 use crate::kafka::restore::{Raw, Readers};
 use crate::registry::Translator;
-use healthflow_core::booking::{Booking, BookingKey, Version};
+use healthflow_core::booking::{Booking, VersionKey};
 use healthflow_core::event::key;
 use healthflow_core::state::{Held, TaskState};
 use healthflow_core::time::Timestamp;
@@ -62,12 +62,12 @@ impl Readers {
     pub(in crate::kafka) fn read_contents(
         &self,
         partition: i32,
-        of: &[(BookingKey, Version)],
+        of: &[VersionKey],
         translator: &Translator,
         cancelled: &AtomicBool,
         now: Timestamp,
     ) -> Result<Vec<Arc<Booking>>, KafkaFault> {
-        let keys = |(booking, version): &(BookingKey, Version)| {
+        let keys = |VersionKey { booking, version }: &VersionKey| {
             [key::review(booking, *version).into_bytes(), key::booking(booking).into_bytes()]
         };
         let keys: HashSet<Vec<u8>> = of.iter().flat_map(keys).collect();

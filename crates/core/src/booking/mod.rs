@@ -5,6 +5,7 @@ pub mod check;
 pub mod texts;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,18 @@ pub struct BookingKey {
     pub booking: BookingId,
 }
 
+impl BookingKey {
+    /// This version of the booking.
+    pub fn version(&self, version: Version) -> VersionKey {
+        VersionKey { booking: self.clone(), version }
+    }
+
+    /// From the first version that the booking may have to the last, to look them up in a map by version.
+    pub fn versions(&self) -> RangeInclusive<VersionKey> {
+        self.version(Version::MIN)..=self.version(Version::MAX)
+    }
+}
+
 impl fmt::Display for BookingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.practice, self.booking)
@@ -107,6 +120,21 @@ impl fmt::Debug for PatientKey {
 
 /// Rises with every change of a booking; the highest one is what the practice wants.
 pub type Version = u64;
+
+/// One version of one booking.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VersionKey {
+    /// Which booking.
+    pub booking: BookingKey,
+    /// Which version of it.
+    pub version: Version,
+}
+
+impl fmt::Display for VersionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} v{}", self.booking, self.version)
+    }
+}
 
 /// Whether the visit should take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -208,6 +236,11 @@ pub struct Booking {
 }
 
 impl Booking {
+    /// Which version of which booking this is.
+    pub fn version_key(&self) -> VersionKey {
+        self.key.version(self.version)
+    }
+
     /// The patient's key: practice and patient id.
     pub fn patient_key(&self) -> PatientKey {
         PatientKey { practice: self.key.practice.clone(), patient: self.patient.id.clone() }

@@ -112,8 +112,8 @@ impl Codec {
             Outgoing::Forgotten(booking) => {
                 return Ok(tombstone(topics::APPOINTMENT_STATE, key::booking(booking)));
             }
-            Outgoing::Released(booking, version) => {
-                return Ok(tombstone(topics::REVIEW, key::review(booking, *version)));
+            Outgoing::Released(of) => {
+                return Ok(tombstone(topics::REVIEW, key::review(&of.booking, of.version)));
             }
             Outgoing::ReleasedOfOld(booking) => return Ok(tombstone(topics::REVIEW, key::booking(booking))),
             Outgoing::State(record) => {

@@ -33,7 +33,7 @@ pub mod codec;
 
 use std::sync::Arc;
 
-use crate::booking::{Booking, BookingKey, Version};
+use crate::booking::{Booking, BookingKey, Version, VersionKey};
 use crate::state::StateRecord;
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
@@ -137,6 +137,11 @@ impl Identity {
     pub fn of_lost(key: BookingKey, version: Version) -> Self {
         Identity { key, version, event_id: Arc::from(""), requested_at: Timestamp(0) }
     }
+
+    /// Which version of which booking it is.
+    pub fn version_key(&self) -> VersionKey {
+        self.key.version(self.version)
+    }
 }
 
 impl From<&Booking> for Identity {
@@ -160,7 +165,7 @@ pub enum Outgoing {
     /// `appointments.review`.
     Review(Box<ReviewCase>),
     /// A record without a value, to `appointments.review`: this version is held no more.
-    Released(BookingKey, Version),
+    Released(VersionKey),
     /// The same for the one record that an earlier worker wrote for a booking, whatever its version.
     ReleasedOfOld(BookingKey),
     /// `appointments.failed`.

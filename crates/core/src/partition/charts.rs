@@ -62,7 +62,7 @@ impl Task {
             }
             _ => {
                 // A question has been asked since then: a look need not be told twice.
-                let held = self.held.get(&asked.booking.key, asked.booking.version).map(|held| held.since);
+                let held = self.held.get(&asked.booking.version_key()).map(|held| held.since);
                 let since = asked.schedule.first_failed_at.or(held);
                 since.unwrap_or(turn.now).plus_ms(lag_ms)
             }

@@ -81,7 +81,7 @@ impl Task {
             };
         }
         let parked = state.parked(*version).map(|parked| parked.generation);
-        let held = self.held.get(key, *version);
+        let held = self.held.get(&key.version(*version));
         match (state.hold(*version), held) {
             (Some(Hold::Question), Some(held)) if rules::is_of_question(*generation, parked, settings) => {
                 self.weigh(decision, held)
@@ -198,7 +198,7 @@ impl Task {
             Verdict::Reject if *reason == ReviewReason::AmbiguousAppointment => self.close(&(&key).into()),
             Verdict::Retry | Verdict::Reject | Verdict::Unlink(_) => self.inherit_again(held, turn),
         }
-        self.let_go(&key, version, hold, turn);
+        self.let_go(key.version(version), hold, turn);
         self.end_hold(&key, &patient, turn);
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::booking::{Booking, BookingKey, PatientKey, Version};
+use crate::booking::{Booking, BookingKey, PatientKey, Version, VersionKey};
 use crate::event::Decision;
 use crate::settings::Settings;
 use crate::state::{Asks, Held};
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use crate::topics::Position;
 
 /// One of those that wait behind a review: in the order in which they came.
-type Waiter = (i64, BookingKey, Version);
+type Waiter = (i64, VersionKey);
 
 /// What is due about a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +24,7 @@ pub(super) enum Due {
 }
 
 /// What is due about which version, and when.
-type Timer = (Timestamp, Due, BookingKey, Version);
+type Timer = (Timestamp, Due, VersionKey);
 
 /// A held version, and what is due about it.
 #[derive(Clone, Debug, Hash)]
@@ -37,7 +37,7 @@ struct Entry {
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct HeldVersions {
     /// By booking and version.
-    held: BTreeMap<(BookingKey, Version), Entry>,
+    held: BTreeMap<VersionKey, Entry>,
     /// Whose bookings wait behind a review of the same patient.
     behind: BTreeMap<PatientKey, BTreeSet<Waiter>>,
     /// The patients whose bookings wait for the review of this booking.
@@ -54,13 +54,13 @@ pub(super) struct HeldVersions {
     /// How many contents are in memory.
     contents: usize,
     /// What the next commits carry into the topic.
-    fresh: VecDeque<(u64, (BookingKey, Version))>,
+    fresh: VecDeque<(u64, VersionKey)>,
     /// Whose content is needed, and only in the topic.
-    wanted: BTreeSet<(BookingKey, Version)>,
+    wanted: BTreeSet<VersionKey>,
     /// Whose content is being read.
-    being_read: BTreeSet<(BookingKey, Version)>,
+    being_read: BTreeSet<VersionKey>,
     /// Which of them are looked at once their content is here.
-    looks: BTreeSet<(BookingKey, Version)>,
+    looks: BTreeSet<VersionKey>,
     /// Decisions that wait for the content of what they are about.
     undecided: Vec<(Decision, Position)>,
 }
@@ -68,7 +68,7 @@ pub(super) struct HeldVersions {
 impl HeldVersions {
     /// Adds a version that the commit `sequence` will carry into the topic. Until then its content is here only.
     pub fn lay(&mut self, held: Held, sequence: u64, now: Timestamp, settings: &Settings) {
-        self.fresh.push_back((sequence, (held.key.clone(), held.version)));
+        self.fresh.push_back((sequence, held.version_key()));
         self.put(held, now, settings);
     }
 
@@ -89,26 +89,26 @@ impl HeldVersions {
     /// Adds a version at `now`, or replaces what was known of it. What was due about it before `now` was seen to by the owner that held it
     /// then.
     fn put(&mut self, held: Held, now: Timestamp, settings: &Settings) {
-        let (key, version) = (held.key.clone(), held.version);
-        self.take(&key, version);
+        let of = held.version_key();
+        self.take(&of);
         if matches!(held.asks, Asks::Review(_)) {
-            let waiter = (held.order, key.clone(), version);
+            let waiter = (held.order, of.clone());
             self.behind.entry(held.patient.clone()).or_default().insert(waiter);
         }
         self.contents += usize::from(held.content.is_some());
         let due = due_times(&held, now, settings);
-        self.timers.extend(due.iter().map(|(at, due)| (*at, *due, key.clone(), version)));
-        self.held.insert((key, version), Entry { held, due });
+        self.timers.extend(due.iter().map(|(at, due)| (*at, *due, of.clone())));
+        self.held.insert(of, Entry { held, due });
     }
 
     /// Takes a version out: it is held no more.
-    pub fn take(&mut self, key: &BookingKey, version: Version) -> Option<Held> {
-        let Entry { held, due } = self.held.remove(&(key.clone(), version))?;
+    pub fn take(&mut self, of: &VersionKey) -> Option<Held> {
+        let Entry { held, due } = self.held.remove(of)?;
         for (at, due) in due {
-            self.timers.remove(&(at, due, key.clone(), version));
+            self.timers.remove(&(at, due, of.clone()));
         }
         if let Some(waiters) = self.behind.get_mut(&held.patient) {
-            waiters.remove(&(held.order, key.clone(), version));
+            waiters.remove(&(held.order, of.clone()));
             if waiters.is_empty() {
                 self.behind.remove(&held.patient);
             }
@@ -118,29 +118,29 @@ impl HeldVersions {
     }
 
     /// The content of a version is needed: it is read from the topic.
-    pub fn want(&mut self, key: &BookingKey, version: Version) {
-        self.wanted.insert((key.clone(), version));
+    pub fn want(&mut self, of: VersionKey) {
+        self.wanted.insert(of);
     }
 
     /// The same for a decision, which is carried out once the content is here.
     pub fn want_for(&mut self, decision: Decision, position: Position) {
-        self.want(&decision.key, decision.version);
+        self.want(decision.key.version(decision.version));
         self.undecided.push((decision, position));
     }
 
     /// The same for a look.
-    pub fn want_for_look(&mut self, key: &BookingKey, version: Version) {
-        self.want(key, version);
-        self.looks.insert((key.clone(), version));
+    pub fn want_for_look(&mut self, of: &VersionKey) {
+        self.want(of.clone());
+        self.looks.insert(of.clone());
     }
 
     /// Whether the content was needed for a look; from now on it is not.
-    pub fn takes_look(&mut self, of: &(BookingKey, Version)) -> bool {
+    pub fn takes_look(&mut self, of: &VersionKey) -> bool {
         self.looks.remove(of)
     }
 
     /// Whose content is to be read now; one reading at a time.
-    pub fn take_wanted(&mut self) -> Vec<(BookingKey, Version)> {
+    pub fn take_wanted(&mut self) -> Vec<VersionKey> {
         if self.being_read.is_empty() {
             self.being_read = std::mem::take(&mut self.wanted);
             return self.being_read.iter().cloned().collect();
@@ -149,20 +149,20 @@ impl HeldVersions {
     }
 
     /// The reading has ended; whose content it was for.
-    pub fn take_read(&mut self) -> BTreeSet<(BookingKey, Version)> {
+    pub fn take_read(&mut self) -> BTreeSet<VersionKey> {
         std::mem::take(&mut self.being_read)
     }
 
     /// The content of a version is here, for as long as it is needed.
     pub fn fill(&mut self, content: Arc<Booking>) {
-        if let Some(Entry { held, .. }) = self.held.get_mut(&(content.key.clone(), content.version)) {
+        if let Some(Entry { held, .. }) = self.held.get_mut(&content.version_key()) {
             self.contents += usize::from(held.content.is_none());
             held.content = Some(content);
         }
     }
 
     /// The content of a version is not needed any more, unless there is room for it.
-    pub fn empty(&mut self, of: &(BookingKey, Version), contents_max: usize) {
+    pub fn empty(&mut self, of: &VersionKey, contents_max: usize) {
         let is_needed = self.wanted.contains(of) || self.being_read.contains(of);
         if is_needed || self.fresh.iter().any(|(_, fresh)| fresh == of) {
             return;
@@ -178,18 +178,18 @@ impl HeldVersions {
     }
 
     /// Takes out what is due by `now`, and notes when a question is to be looked at again.
-    pub fn take_due(&mut self, now: Timestamp, look_again_ms: i64) -> Option<(Due, BookingKey, Version)> {
+    pub fn take_due(&mut self, now: Timestamp, look_again_ms: i64) -> Option<(Due, VersionKey)> {
         let timer = self.timers.first().filter(|(at, ..)| *at <= now)?.clone();
         self.timers.remove(&timer);
-        let (at, due, key, version) = timer;
-        let entry = self.held.get_mut(&(key.clone(), version))?;
+        let (at, due, of) = timer;
+        let entry = self.held.get_mut(&of)?;
         entry.due.retain(|one| *one != (at, due));
         if due == Due::Look {
             let next_at = now.plus_ms(look_again_ms);
             entry.due.push((next_at, due));
-            self.timers.insert((next_at, due, key.clone(), version));
+            self.timers.insert((next_at, due, of.clone()));
         }
-        Some((due, key, version))
+        Some((due, of))
     }
 
     /// An earlier worker's record of this booking lies in the topic.
@@ -216,29 +216,28 @@ impl HeldVersions {
     }
 
     /// This version, if it is held.
-    pub fn get(&self, key: &BookingKey, version: Version) -> Option<&Held> {
-        self.held.get(&(key.clone(), version)).map(|entry| &entry.held)
+    pub fn get(&self, of: &VersionKey) -> Option<&Held> {
+        self.held.get(of).map(|entry| &entry.held)
     }
 
     /// Whether the content of this version is in memory.
-    pub fn has_content(&self, key: &BookingKey, version: Version) -> bool {
-        self.get(key, version).is_some_and(|held| held.content.is_some())
+    pub fn has_content(&self, of: &VersionKey) -> bool {
+        self.get(of).is_some_and(|held| held.content.is_some())
     }
 
     /// The held versions of a booking, oldest first.
     pub fn of(&self, key: &BookingKey) -> impl Iterator<Item = (Version, &Held)> {
-        let all = (key.clone(), Version::MIN)..=(key.clone(), Version::MAX);
-        self.held.range(all).map(|((_, version), entry)| (*version, &entry.held))
+        self.held.range(key.versions()).map(|(of, entry)| (of.version, &entry.held))
     }
 
     /// Who waits behind the review of `key` about this patient, in the order in which they came: bookings of the patient, and what
     /// else is wanted of `key` itself, whoever that is for.
-    pub fn behind(&self, key: &BookingKey, patient: &PatientKey) -> Vec<(BookingKey, Version)> {
+    pub fn behind(&self, key: &BookingKey, patient: &PatientKey) -> Vec<VersionKey> {
         let own = self.of(key).filter(|(_, held)| held.waits_behind(key));
-        let own = own.map(|(version, held)| (held.order, key.clone(), version));
+        let own = own.map(|(version, held)| (held.order, key.version(version)));
         let waiters: BTreeSet<Waiter> =
             self.behind.get(patient).into_iter().flatten().cloned().chain(own).collect();
-        waiters.into_iter().map(|(_, key, version)| (key, version)).collect()
+        waiters.into_iter().map(|(_, of)| of).collect()
     }
 
     /// The versions of a booking that wait behind a question about its own write, oldest first.

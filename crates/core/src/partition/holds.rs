@@ -2,7 +2,7 @@
 //! and so does every version that waits behind it. They wait without calls, attempts or offsets, and go on as soon as
 //! the question is gone.
 
-use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
+use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version, VersionKey};
 use crate::event::review::{ReviewCase, asks};
 use crate::event::{Outgoing, Schedule};
 use crate::fact::Fact;
@@ -94,9 +94,10 @@ impl Task {
     pub(super) fn leave_review(&mut self, key: &BookingKey, version: Version, settings: &Settings) {
         let lies_there = self.ledger.bookings().get(key).is_some_and(|state| state.hold(version).is_some());
         if lies_there {
-            self.held.take(key, version);
+            let of = key.version(version);
+            self.held.take(&of);
             if rules::leaves_review_topic(settings) {
-                self.outbox.write(Outgoing::Released(key.clone(), version));
+                self.outbox.write(Outgoing::Released(of));
                 self.leave_old_record(key);
             }
         }
@@ -113,7 +114,7 @@ impl Task {
         let older: Vec<Version> =
             self.held.of(key).map(|(version, _)| version).filter(|held| *held < version).collect();
         for version in older {
-            self.let_go(key, version, Hold::Released, turn);
+            self.let_go(key.version(version), Hold::Released, turn);
         }
     }
 
@@ -140,7 +141,7 @@ impl Task {
     fn ask_about_unclear(&mut self, key: &BookingKey, turn: &Turn<'_>) {
         let newest = self.held.of(key).last().map(|(version, _)| version);
         if let Some(version) = newest.filter(|_| self.intents.is_unclear(key)) {
-            self.let_go(key, version, Hold::Released, turn);
+            self.let_go(key.version(version), Hold::Released, turn);
         }
     }
 
@@ -150,7 +151,7 @@ impl Task {
         if state.is_some_and(|state| state.leaves_write_to_a_person()) {
             return;
         }
-        let own = self.held.behind_itself(key).map(|version| (key.clone(), version, Hold::Released));
+        let own = self.held.behind_itself(key).map(|version| (key.version(version), Hold::Released));
         let own = own.collect();
         self.let_all_go(own, turn);
     }
@@ -173,18 +174,15 @@ impl Task {
         if !rules::those_behind_go_on(turn.settings) {
             return;
         }
-        let is_free = |(key, version): &(BookingKey, Version)| {
-            let held = self.held.get(key, *version);
-            held.is_some_and(|of| {
-                self.view().holder_for(key, of.status, &of.patient, turn.settings).is_none()
+        let is_free = |of: &VersionKey| {
+            let held = self.held.get(of);
+            held.is_some_and(|held| {
+                self.view().holder_for(&of.booking, held.status, &held.patient, turn.settings).is_none()
             })
         };
         let mut free = rules::in_order(self.held.behind(key, patient), turn.settings);
         free.retain(is_free);
-        self.let_all_go(
-            free.into_iter().map(|(key, version)| (key, version, Hold::Released)).collect(),
-            turn,
-        );
+        self.let_all_go(free.into_iter().map(|of| (of, Hold::Released)).collect(), turn);
     }
 
     /// Whether a version of `key` that is not answered may still decide who `patient` is.
@@ -201,23 +199,23 @@ impl Task {
     }
 
     /// A held version goes on, as soon as its content is here: its record stays in `appointments.review` until it is answered.
-    pub(super) fn let_go(&mut self, key: &BookingKey, version: Version, hold: Hold, turn: &Turn<'_>) {
-        self.let_all_go(vec![(key.clone(), version, hold)], turn);
+    pub(super) fn let_go(&mut self, of: VersionKey, hold: Hold, turn: &Turn<'_>) {
+        self.let_all_go(vec![(of, hold)], turn);
     }
 
     /// The same of several, in this order: where one must wait for its content, they all do.
-    fn let_all_go(&mut self, mut all: Vec<(BookingKey, Version, Hold)>, turn: &Turn<'_>) {
-        all.retain(|(key, version, _)| self.held.get(key, *version).is_some());
-        let at_once = all.iter().all(|(key, version, _)| self.held.has_content(key, *version));
-        for (key, version, hold) in all {
+    fn let_all_go(&mut self, mut all: Vec<(VersionKey, Hold)>, turn: &Turn<'_>) {
+        all.retain(|(of, _)| self.held.get(of).is_some());
+        let at_once = all.iter().all(|(of, _)| self.held.has_content(of));
+        for (of, hold) in all {
             if rules::is_noted_as_let_go(turn.settings) {
-                self.note_hold(&key, version, hold);
+                self.note_hold(&of.booking, of.version, hold);
             }
             // What was in doubt when it was held is not repeated before a good commit says that nobody holds it (rule K4).
-            self.intents.raise(&(&key).into(), self.outbox.next_sequence());
+            self.intents.raise(&(&of.booking).into(), self.outbox.next_sequence());
             match at_once {
-                true => self.go_on(&key, version, turn),
-                false => self.held.want(&key, version),
+                true => self.go_on(&of, turn),
+                false => self.held.want(of),
             }
         }
     }
@@ -231,15 +229,15 @@ impl Task {
     }
 
     /// A version that was let go is taken in hand, with its content.
-    fn go_on(&mut self, key: &BookingKey, version: Version, turn: &Turn<'_>) {
-        let Some(held) = self.held.take(key, version) else { return };
+    fn go_on(&mut self, of: &VersionKey, turn: &Turn<'_>) {
+        let Some(held) = self.held.take(of) else { return };
         let Some(booking) = held.content else { return };
-        self.outbox.tell(Fact::BookingReleased { key: key.clone(), version });
+        self.outbox.tell(Fact::BookingReleased { key: of.booking.clone(), version: of.version });
         let attempts = held.attempts.saturating_sub(1);
         let schedule = Schedule { attempts, not_before: turn.now, ..Schedule::default() };
         let in_hand = InHand::from_review(booking, schedule, held.order, turn.now);
         self.take_in_hand(in_hand, turn);
-        self.note_slots(key, None, turn);
+        self.note_slots(&of.booking, None, turn);
     }
 
     /// Takes up what the owner before held. What it had let go goes on; what is not in the topic any more is lost.
@@ -255,14 +253,15 @@ impl Task {
         for (key, state) in self.ledger.bookings().hot_iter() {
             for parked in &state.parked {
                 let ParkingPlace::Review(hold) = parked.place else { continue };
-                match found.remove(&(key.clone(), parked.version)) {
+                let of = key.version(parked.version);
+                match found.remove(&of) {
                     Some(found) => held.push((hold, found)),
-                    None => lost.push((key.clone(), parked.version)),
+                    None => lost.push(of),
                 }
             }
         }
-        for (key, version) in lost {
-            self.lose_held(&key, version);
+        for of in lost {
+            self.lose_held(&of);
         }
         // In the order in which they came.
         held.sort_unstable_by(|(_, one), (_, other)| {
@@ -276,7 +275,7 @@ impl Task {
                 hold = if hold == Hold::Rejected { hold } else { Hold::Released };
             }
             if matches!(hold, Hold::Released | Hold::Rejected) {
-                let_go.push((held.key.clone(), held.version, hold));
+                let_go.push((held.version_key(), hold));
             }
             if held.waits_behind(&held.key) {
                 self.held.doubt_holder(held.key.clone());

@@ -69,7 +69,7 @@ impl Task {
         state.last_day = state.last_day.max(now.day());
         let placed_ids = state.placed_ids();
         if lay_in_review {
-            self.outbox.write(Outgoing::Released(key.clone(), version));
+            self.outbox.write(Outgoing::Released(key.version(version)));
             self.leave_old_record(key);
         }
         self.held.note_ended(key);

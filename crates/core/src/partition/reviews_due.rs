@@ -2,7 +2,7 @@
 //! unambiguous meanwhile, and once it reports that the visit draws near. Without it a chart that was merged the same evening
 //! would hold its patient until somebody happens to look.
 
-use crate::booking::{BookingKey, Version};
+use crate::booking::{BookingKey, Version, VersionKey};
 use crate::event::Schedule;
 use crate::fact::Fact;
 use crate::partition::held_versions::Due;
@@ -17,27 +17,29 @@ use crate::time::Timestamp;
 impl Task {
     /// Does what is due about the questions that wait.
     pub(super) fn attend_to_reviews(&mut self, turn: &mut Turn<'_>) {
-        while let Some((due, key, version)) = self.held.take_due(turn.now, turn.settings.review_look_again_ms)
-        {
+        while let Some((due, of)) = self.held.take_due(turn.now, turn.settings.review_look_again_ms) {
             match due {
-                Due::Urgent => turn.facts.push_back(Fact::ReviewUrgent { key, version }),
-                Due::Look => self.look_at_review(&key, version, turn),
+                Due::Urgent => {
+                    turn.facts.push_back(Fact::ReviewUrgent { key: of.booking, version: of.version });
+                }
+                Due::Look => self.look_at_review(&of, turn),
             }
         }
     }
 
     /// Takes a question in hand as if it had just come, behind everything else. It stays a question, which may be decided
     /// meanwhile, until the answer is known.
-    pub(super) fn look_at_review(&mut self, key: &BookingKey, version: Version, turn: &mut Turn<'_>) {
-        let Some(held) = self.held.get(key, version).filter(|_| self.is_question(key, version)) else {
+    pub(super) fn look_at_review(&mut self, of: &VersionKey, turn: &mut Turn<'_>) {
+        let VersionKey { booking: key, version } = of;
+        let Some(held) = self.held.get(of).filter(|_| self.is_question(key, *version)) else {
             return;
         };
-        let Some(booking) = held.content.clone() else { return self.held.want_for_look(key, version) };
+        let Some(booking) = held.content.clone() else { return self.held.want_for_look(of) };
         // Not tried for the first time: what is fresh goes first.
         let schedule =
             Schedule { attempts: held.attempts.max(1), not_before: turn.now, ..Schedule::default() };
         let in_hand = InHand::from_review(booking, schedule, held.order, turn.now);
-        turn.facts.push_back(Fact::ReviewLookedAt { key: key.clone(), version });
+        turn.facts.push_back(Fact::ReviewLookedAt { key: key.clone(), version: *version });
         self.take_in_hand(in_hand, turn);
     }
 
@@ -68,7 +70,7 @@ impl Task {
     /// Whether the question is asked already, as it is now: then a look at HealthFlow has brought nothing new.
     pub(super) fn is_asked_already(&self, key: &BookingKey, version: Version, asks: &Asks) -> bool {
         let is_same = |held: &Held| held.asks == *asks;
-        self.is_question(key, version) && self.held.get(key, version).is_some_and(is_same)
+        self.is_question(key, version) && self.held.get(&key.version(version)).is_some_and(is_same)
     }
 
     /// The answer is known without a person: the version at work goes on, and state records that in the commit that carries the
@@ -78,7 +80,7 @@ impl Task {
         if !self.is_question(key, version) {
             return;
         }
-        self.held.take(key, version);
+        self.held.take(&key.version(version));
         self.note_hold(key, version, Hold::Released);
         self.outbox.tell(Fact::BookingReleased { key: key.clone(), version });
         self.note_slots(key, Some(job), turn);

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::booking::{BookingKey, Version};
+use crate::booking::{Version, VersionKey};
 use crate::life::{Loss, LostPosition};
 use crate::state::{ParkingPlace, TaskState, TopicIds};
 use crate::time::Timestamp;
@@ -211,7 +211,7 @@ fn position(
 }
 
 /// A version that waits in the retry topic, and the generation of its record there.
-pub type InRetry = (BookingKey, Version, u32);
+pub type InRetry = (VersionKey, u32);
 
 /// Marks every version as lost that waits in the retry topic and whose record was not found there. Returns how many.
 pub fn mark_lost(state: &mut TaskState, found: &HashSet<InRetry>) -> usize {
@@ -220,7 +220,7 @@ pub fn mark_lost(state: &mut TaskState, found: &HashSet<InRetry>) -> usize {
     for (key, state) in state.bookings.hot_iter_mut() {
         let gone = state.parked.iter().filter(|parked| {
             parked.place == ParkingPlace::Retry
-                && !found.contains(&(key.clone(), parked.version, parked.generation))
+                && !found.contains(&(key.version(parked.version), parked.generation))
         });
         let gone: Vec<Version> = gone.map(|parked| parked.version).collect();
         count += gone.len();

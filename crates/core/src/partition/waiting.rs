@@ -29,7 +29,7 @@ impl Task {
             let place = place_of(WaitPlace::Memory, Some(why), settles || in_doubt.contains(key));
             for (version, in_hand) in &job.versions {
                 // A question that is looked at waits for a person all the same.
-                if in_hand.position.is_some() || self.held.get(key, *version).is_none() {
+                if in_hand.position.is_some() || self.held.get(&key.version(*version)).is_none() {
                     counts.add(place, why.code(), live_since(&in_hand.booking, now));
                 }
             }

@@ -1,6 +1,6 @@
 //! Everything a worker can be asked to do.
 
-use crate::booking::{BookingKey, Version};
+use crate::booking::VersionKey;
 use crate::healthflow::Request;
 use crate::life::{CallId, Incarnation};
 use crate::limits::shared_counter::PermitAsk;
@@ -99,7 +99,7 @@ pub enum Effect {
         /// The life of the task.
         incarnation: Incarnation,
         /// Which.
-        of: Vec<(BookingKey, Version)>,
+        of: Vec<VersionKey>,
     },
     /// Stop fetching a lane: enough of it is in memory.
     Pause {

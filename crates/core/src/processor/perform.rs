@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::booking::{BookingKey, Version};
+use crate::booking::VersionKey;
 use crate::healthflow::Request;
 use crate::life::{CallId, TaskLife};
 use crate::limits::shared_counter::PermitAsk;
@@ -65,7 +65,7 @@ pub trait Parts {
     /// Decodes what was held.
     fn decode(&mut self, partition: i32, release: GuardedRange);
     /// Reads held versions from `appointments.review`.
-    fn read_contents(&mut self, of: TaskLife, which: Vec<(BookingKey, Version)>);
+    fn read_contents(&mut self, of: TaskLife, which: Vec<VersionKey>);
     /// Fetches nothing of a lane for now.
     fn pause(&mut self, partition: i32, lane: Lane);
     /// Fetches it again.

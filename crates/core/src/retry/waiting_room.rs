@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
-use crate::booking::{BookingKey, PracticeId, Version};
+use crate::booking::{BookingKey, PracticeId, Version, VersionKey};
 use crate::event::RetryEntry;
 use crate::hash::HashMap;
 use crate::retry::WaitReason;
@@ -34,12 +34,12 @@ impl Waiting {
     }
 }
 
-/// Bookings of one task that wait for their time; each (booking, version) at most once.
+/// Bookings of one task that wait for their time; each version of one at most once.
 #[derive(Clone, Debug, Default)]
 pub struct WaitingRoom {
     by_booking: HashMap<BookingKey, BTreeMap<Version, Waiting>>,
-    by_due: BTreeMap<(Timestamp, i64), (BookingKey, Version)>,
-    by_offset: BTreeMap<i64, (BookingKey, Version)>,
+    by_due: BTreeMap<(Timestamp, i64), VersionKey>,
+    by_offset: BTreeMap<i64, VersionKey>,
 }
 
 impl Hash for WaitingRoom {
@@ -72,25 +72,24 @@ impl WaitingRoom {
         self.by_due.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// Adds a record. Returns it if one of the same (booking, version) waits already: it is a copy.
+    /// Adds a record. Returns the one of the same version that waits already: it is a copy.
     pub fn enter(&mut self, waiting: Waiting) -> Option<Waiting> {
-        let booking = waiting.entry.booking.key.clone();
-        let version = waiting.entry.booking.version;
-        let older = self.take(&booking, version);
-        self.by_offset.insert(waiting.offset, (booking.clone(), version));
-        self.by_due.insert((waiting.entry.schedule.not_before, waiting.offset), (booking.clone(), version));
-        self.by_booking.entry(booking).or_default().insert(version, waiting);
+        let of = waiting.entry.booking.version_key();
+        let older = self.take(&of.booking, of.version);
+        self.by_offset.insert(waiting.offset, of.clone());
+        self.by_due.insert((waiting.entry.schedule.not_before, waiting.offset), of.clone());
+        self.by_booking.entry(of.booking).or_default().insert(of.version, waiting);
         older
     }
 
     /// The earliest record that is due at `now`.
     pub fn take_due(&mut self, now: Timestamp) -> Option<Waiting> {
-        let ((due, _), (booking, version)) = self.by_due.first_key_value()?;
+        let ((due, _), of) = self.by_due.first_key_value()?;
         if *due > now {
             return None;
         }
-        let (booking, version) = (booking.clone(), *version);
-        self.take(&booking, version)
+        let of = of.clone();
+        self.take(&of.booking, of.version)
     }
 
     /// Every record of `booking` that is older than `version`: it is superseded and need not wait.
@@ -117,34 +116,34 @@ impl WaitingRoom {
         let of_practice = self.by_booking.iter().filter(|(booking, _)| booking.practice == *practice);
         let held = of_practice.flat_map(|(booking, versions)| {
             let held = versions.iter().filter(|(_, waiting)| is_held(waiting));
-            held.map(|(version, waiting)| (waiting.offset, booking.clone(), *version))
+            held.map(|(version, waiting)| (waiting.offset, booking.version(*version)))
         });
-        let mut held: Vec<(i64, BookingKey, Version)> = held.collect();
+        let mut held: Vec<(i64, VersionKey)> = held.collect();
         held.sort_unstable();
-        held.into_iter().filter_map(|(_, booking, version)| self.take(&booking, version)).collect()
+        held.into_iter().filter_map(|(_, of)| self.take(&of.booking, of.version)).collect()
     }
 
     /// Since when the record at this offset waits, if it is one that does.
     pub fn since(&self, offset: i64) -> Option<Timestamp> {
-        let (booking, version) = self.by_offset.get(&offset)?;
+        let VersionKey { booking, version } = self.by_offset.get(&offset)?;
         Some(self.by_booking.get(booking)?.get(version)?.since)
     }
 
     /// The record at this offset.
     pub fn take_at(&mut self, offset: i64) -> Option<Waiting> {
-        let (booking, version) = self.by_offset.get(&offset)?.clone();
-        self.take(&booking, version)
+        let of = self.by_offset.get(&offset)?.clone();
+        self.take(&of.booking, of.version)
     }
 
     /// The record that is due first of those that wait for the end of a storm, and whose practice this allows.
     pub fn take_first_in_storm(&mut self, allows: impl Fn(&PracticeId) -> bool) -> Option<Waiting> {
-        let waits = |(booking, version): &&(BookingKey, Version)| {
-            let waiting = self.by_booking.get(booking).and_then(|versions| versions.get(version));
+        let waits = |of: &&VersionKey| {
+            let waiting = self.by_booking.get(&of.booking).and_then(|versions| versions.get(&of.version));
             let in_storm = waiting.and_then(Waiting::reason).is_some_and(WaitReason::is_storm);
-            in_storm && allows(&booking.practice)
+            in_storm && allows(&of.booking.practice)
         };
-        let (booking, version) = self.by_due.values().find(waits)?.clone();
-        self.take(&booking, version)
+        let of = self.by_due.values().find(waits)?.clone();
+        self.take(&of.booking, of.version)
     }
 
     fn take(&mut self, booking: &BookingKey, version: Version) -> Option<Waiting> {

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::booking::{Booking, BookingId, BookingKey, BookingStatus, PatientKey, Version};
+use crate::booking::{Booking, BookingId, BookingKey, BookingStatus, PatientKey, Version, VersionKey};
 use crate::patient::HealthFlowPatientId;
 use crate::sync::ReviewReason;
 use crate::time::Timestamp;
 
 /// Held versions. In one map: most bookings have one, and a map of its own for it would take ten times as much memory.
-pub type HeldByKey = BTreeMap<(BookingKey, Version), Held>;
+pub type HeldByKey = BTreeMap<VersionKey, Held>;
 
 /// A version that is held.
 #[derive(Clone, Debug, PartialEq, Hash)]
@@ -60,6 +60,11 @@ impl Held {
 }
 
 impl Held {
+    /// Which version of which booking it is.
+    pub fn version_key(&self) -> VersionKey {
+        self.key.version(self.version)
+    }
+
     /// Whether it waits behind the review of this booking of its practice.
     pub fn waits_behind(&self, holder: &BookingKey) -> bool {
         matches!(&self.asks, Asks::Review(booking) if *booking == holder.booking)

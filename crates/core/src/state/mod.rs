@@ -18,7 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::appointment::{PlacedIds, Placement, Revision, Slot, Span};
-use crate::booking::{Booking, BookingId, BookingKey, PatientKey, PracticeId, Version};
+use crate::booking::{Booking, BookingId, BookingKey, PatientKey, PracticeId, Version, VersionKey};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Link, Rejected, UnverifiedCreation};
 use crate::time::Timestamp;
@@ -265,16 +265,16 @@ impl TaskState {
 
     /// Adds what a restored record of `appointments.review` holds.
     pub fn apply_held(&mut self, held: Held) {
-        self.held.insert((held.key.clone(), held.version), held);
+        self.held.insert(held.version_key(), held);
     }
 
     /// The record of this version was taken out of `appointments.review`.
-    pub fn release_held(&mut self, key: &BookingKey, version: Version) {
-        self.held.remove(&(key.clone(), version));
+    pub fn release_held(&mut self, of: &VersionKey) {
+        self.held.remove(of);
     }
 
     /// The contents of these held versions, as the topic has them.
-    pub fn contents_of(&self, of: &[(BookingKey, Version)]) -> Vec<Arc<Booking>> {
+    pub fn contents_of(&self, of: &[VersionKey]) -> Vec<Arc<Booking>> {
         of.iter().filter_map(|one| self.held.get(one)?.content.clone()).collect()
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Version};
+use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Version, VersionKey};
 use healthflow_core::healthflow::Request;
 use healthflow_core::patient::Person;
 use healthflow_core::settings::Settings;
@@ -104,8 +104,7 @@ pub fn committed_offsets(kafka: &Kafka, before: &BTreeMap<Lane, i64>, records: &
                 }
                 Lane::Decisions => unreachable!("it is judged above"),
             };
-            let version = (&booking.key, booking.version);
-            (offset, committed_offsets::left_behind(&kafka.state, version, generation))
+            (offset, committed_offsets::left_behind(&kafka.state, &booking.version_key(), generation))
         });
         let broken = committed_offsets::committed_offsets(lane, (from, to), passed).into_iter().next();
         broken.map(|what| format!("committed offsets: {what}"))
@@ -134,8 +133,8 @@ pub fn is_done(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking], is_d
 }
 
 /// Promise 1: the versions that have no result and wait for nobody.
-fn lost(kafka: &Kafka, records: &[Booking]) -> impl Iterator<Item = (BookingKey, Version)> {
-    let versions = records.iter().map(|one| (one.key.clone(), one.version));
+fn lost(kafka: &Kafka, records: &[Booking]) -> impl Iterator<Item = VersionKey> {
+    let versions = records.iter().map(Booking::version_key);
     let has_result = |version: &_| kafka.verdicts.contains_key(version);
     results::lost(versions, has_result, |version| kafka.in_review.contains(version))
 }
@@ -148,8 +147,8 @@ pub fn newest_wins(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking]) 
     let mut keys: Vec<&BookingKey> = records.iter().map(|record| &record.key).collect();
     keys.dedup();
     keys.into_iter().find_map(|key| {
-        let results = kafka.verdicts.iter().filter(|((of, _), _)| of == key);
-        let results = results.map(|((_, version), verdict)| (*version, *verdict));
+        let results = kafka.verdicts.iter().filter(|(of, _)| of.booking == *key);
+        let results = results.map(|(of, verdict)| (of.version, *verdict));
         let entries = healthflow.entries.iter();
         let of_booking = entries.filter(|entry| !entry.is_gone && entry.content.booking == key.booking);
         let stands: Vec<&Entry> = of_booking.collect();
@@ -164,8 +163,8 @@ pub fn newest_wins(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking]) 
 /// Rule K11, once all is done: after legal steps nobody found a slot taken.
 pub fn slots(kafka: &Kafka, is_legal: bool) -> Option<String> {
     let mut lost = results::slots_lost(kafka.verdicts.iter().map(|(name, verdict)| (name, *verdict)));
-    let (key, version) = lost.next().filter(|_| is_legal)?;
-    Some(format!("slots: {key} v{version} found its slot taken"))
+    let version = lost.next().filter(|_| is_legal)?;
+    Some(format!("slots: {version} found its slot taken"))
 }
 
 fn is_what_exists(wanted: &Booking, stands: &[&Entry]) -> bool {

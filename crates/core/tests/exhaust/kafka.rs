@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use healthflow_core::booking::{Booking, BookingKey, Version};
+use healthflow_core::booking::{Booking, VersionKey};
 use healthflow_core::event::failed::DeadContent;
 use healthflow_core::event::retry::AppointmentRetry;
 use healthflow_core::event::review::AppointmentReview;
@@ -33,9 +33,9 @@ pub struct Kafka {
     /// When the owner of each epoch was fenced off by the next, from epoch 0 on.
     pub fences: Vec<Timestamp>,
     /// Versions that wait for a person's decision.
-    pub in_review: BTreeSet<(BookingKey, Version)>,
+    pub in_review: BTreeSet<VersionKey>,
     /// Final results of each version.
-    pub verdicts: BTreeMap<(BookingKey, Version), Outcome>,
+    pub verdicts: BTreeMap<VersionKey, Outcome>,
 }
 
 impl Kafka {
@@ -62,12 +62,12 @@ impl Kafka {
         }
     }
 
-    /// What is asked of people: each question's booking, version and generation.
-    fn questions(&self) -> impl Iterator<Item = (BookingKey, Version, u32)> {
-        let asked = |(key, version): &(BookingKey, Version)| {
-            let state = self.state.bookings.get(key)?;
-            let parked = state.parked(*version)?;
-            (state.hold(*version) == Some(Hold::Question)).then(|| (key.clone(), *version, parked.generation))
+    /// What is asked of people: each question's version and generation.
+    fn questions(&self) -> impl Iterator<Item = (VersionKey, u32)> {
+        let asked = |of: &VersionKey| {
+            let state = self.state.bookings.get(&of.booking)?;
+            let parked = state.parked(of.version)?;
+            (state.hold(of.version) == Some(Hold::Question)).then(|| (of.clone(), parked.generation))
         };
         self.in_review.iter().filter_map(asked)
     }
@@ -75,7 +75,9 @@ impl Kafka {
     /// The decisions that somebody may write now: both verdicts about the first question, and one about a question that nobody
     /// asks; once there are `most` of them, only one that is needed.
     pub fn possible_decisions(&self, most: usize) -> Vec<Decision> {
-        let Some((key, version, generation)) = self.questions().next() else { return Vec::new() };
+        let Some((VersionKey { booking: key, version }, generation)) = self.questions().next() else {
+            return Vec::new();
+        };
         let decision = |verdict, generation| Decision {
             id: format!("d-{}", self.decisions.len()).into(),
             key: key.clone(),
@@ -113,13 +115,13 @@ impl Kafka {
         for record in &batch.records {
             match record {
                 Outgoing::Synced(done) => {
-                    let version = (done.identity.key.clone(), done.identity.version);
+                    let version = done.identity.version_key();
                     self.answer(version, Ok(done.outcome), &mut broken);
                 }
                 Outgoing::Failed(letter) if matches!(letter.content, DeadContent::Decision(_)) => {}
                 Outgoing::Failed(letter) => {
                     let identity = letter.identity.as_ref().expect("every record of a small world has one");
-                    self.answer((identity.key.clone(), identity.version), Err(letter.reason), &mut broken);
+                    self.answer(identity.version_key(), Err(letter.reason), &mut broken);
                 }
                 Outgoing::Retry(entry) => {
                     let record = AppointmentRetry::from(&**entry);
@@ -134,13 +136,13 @@ impl Kafka {
                     }
                 }),
                 Outgoing::Review(case) if is_about_near_twins(case) => {
-                    self.in_review.insert((case.booking.key.clone(), case.booking.version));
+                    self.in_review.insert(case.booking.version_key());
                     let held = AppointmentReview::from(&**case).into_held(Timestamp(now));
                     self.state.apply_held(held.expect("it was possible before"));
                 }
-                Outgoing::Released(key, version) => {
-                    self.in_review.remove(&(key.clone(), *version));
-                    self.state.release_held(key, *version);
+                Outgoing::Released(of) => {
+                    self.in_review.remove(of);
+                    self.state.release_held(of);
                 }
                 Outgoing::Review(_)
                 | Outgoing::Notice(_)
@@ -155,8 +157,8 @@ impl Kafka {
         broken
     }
 
-    fn answer(&mut self, version: (BookingKey, Version), verdict: Outcome, broken: &mut Vec<String>) {
-        let text = format!("one result: {} v{}", version.0, version.1);
+    fn answer(&mut self, version: VersionKey, verdict: Outcome, broken: &mut Vec<String>) {
+        let text = format!("one result: {version}");
         // Nobody redrives anything in a small world.
         let second = one_result(&mut self.verdicts, version, verdict, |_, _| false);
         broken.extend(second.map(|what| format!("{text} {what}")));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use healthflow_core::booking::{Booking, BookingKey, Version};
+use healthflow_core::booking::{Booking, Version, VersionKey};
 use healthflow_core::event::{Arrival, DeadLetter, Outgoing, RetryEntry, ReviewCase};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::{Operation, Reply, Request};
@@ -44,7 +44,7 @@ pub struct Desk {
     /// Whether charts are asked for like anything else.
     pub reads_wait: bool,
     /// The held versions that are to be read.
-    pub asked_contents: Vec<Vec<(BookingKey, Version)>>,
+    pub asked_contents: Vec<Vec<VersionKey>>,
     /// Whether that takes until the test turns it off.
     pub contents_wait: bool,
     pub incarnation: Incarnation,
@@ -206,7 +206,7 @@ impl Desk {
                 Outgoing::State(record) => self.durable.apply((**record).clone()),
                 Outgoing::Forgotten(key) => self.durable.bookings.remove(key),
                 Outgoing::Review(case) => self.durable.apply_held(case.held()),
-                Outgoing::Released(key, version) => self.durable.release_held(key, *version),
+                Outgoing::Released(of) => self.durable.release_held(of),
                 Outgoing::ReleasedOfOld(key) => self.durable.release_old_held(key),
                 _ => {}
             }

@@ -26,7 +26,7 @@ fn held(count: usize) -> Desk {
 /// What was taken out of the review topic, in order.
 fn released(desk: &Desk) -> Vec<(String, Version)> {
     let of = |record: &Outgoing| match record {
-        Outgoing::Released(key, version) => Some((key.booking.to_string(), *version)),
+        Outgoing::Released(of) => Some((of.booking.booking.to_string(), of.version)),
         _ => None,
     };
     desk.committed.iter().filter_map(of).collect()
@@ -197,7 +197,7 @@ fn who_is_held_for_a_booking_of_which_nothing_is_left_goes_on() {
     let mut state = desk.durable.clone();
     let asks = conflicting("asks", 1).key;
     state.bookings.entry_mut(&asks).parked.clear();
-    state.release_held(&asks, 1);
+    state.release_held(&asks.version(1));
     let mut desk = Desk::within(settings(GuardMode::IdempotencyKey), state, desk.offsets.clone(), desk.now);
     desk.pass_ms(LAG_MS + 1);
     assert_eq!(create_all(&mut desk, 1), ["held-0"]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{Booking, BookingKey, Version};
+use healthflow_core::booking::{Booking, VersionKey};
 use healthflow_core::event::notice::{About, Delay, Outage};
 use healthflow_core::event::{Arrival, Outgoing};
 use healthflow_core::healthflow::fault::NotSent;
@@ -90,12 +90,12 @@ fn outages(desk: &Desk) -> Vec<(&'static str, &Outage)> {
 }
 
 /// How long after its request each version was confirmed.
-fn confirmed_ms(desk: &Desk) -> BTreeMap<(BookingKey, Version), i64> {
+fn confirmed_ms(desk: &Desk) -> BTreeMap<VersionKey, i64> {
     let confirmed = desk.committed.iter().filter_map(|record| match record {
         Outgoing::Synced(done) => {
             let identity = &done.identity;
             let waited_ms = done.finished_at.since_ms(identity.requested_at);
-            Some(((identity.key.clone(), identity.version), waited_ms))
+            Some((identity.version_key(), waited_ms))
         }
         _ => None,
     });
@@ -113,7 +113,7 @@ fn whoever_is_late_is_told_once_when_to_expect_it() {
     assert_eq!(confirmed.len(), 2_000);
     let mut told: BTreeMap<_, Vec<&Delay>> = BTreeMap::new();
     for delay in delays(&desk) {
-        let version = (delay.identity.key.clone(), delay.identity.version);
+        let version = delay.identity.version_key();
         told.entry(version).or_default().push(delay);
     }
     let late = confirmed.iter().filter(|(_, waited_ms)| **waited_ms > PROMISE_MS);

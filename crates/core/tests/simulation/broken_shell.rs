@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::{BookingKey, Version, VersionKey};
 use healthflow_core::event::Outgoing;
 use healthflow_core::healthflow::Request;
 use healthflow_core::partition::commit_batch::CommitBatch;
@@ -17,7 +17,7 @@ use crate::world::{Event, World};
 /// Open intents that stand in retry records instead of in the state of their bookings.
 #[derive(Clone, Debug, Default)]
 pub struct DoubtsInRecords {
-    records: BTreeMap<(BookingKey, Version, u32), Box<WriteIntent>>,
+    records: BTreeMap<(VersionKey, u32), Box<WriteIntent>>,
     newest: BTreeMap<BookingKey, Box<WriteIntent>>,
 }
 
@@ -40,7 +40,7 @@ impl DoubtsInRecords {
                 continue;
             }
             for (version, generation) in versions {
-                self.records.insert((key.clone(), version, generation), intent.clone());
+                self.records.insert((key.version(version), generation), intent.clone());
             }
             self.newest.insert(key.clone(), intent);
             state.intent = None;
@@ -52,7 +52,7 @@ impl DoubtsInRecords {
         for (key, booking) in state.bookings.hot_iter_mut() {
             let mut parked = booking.parked.iter().filter(|parked| parked.place == ParkingPlace::Retry);
             let intent = parked.find_map(|parked| {
-                self.records.get(&(key.clone(), parked.version, parked.generation)).cloned()
+                self.records.get(&(key.version(parked.version), parked.generation)).cloned()
             });
             booking.intent = booking.intent.take().or(intent);
         }

@@ -54,9 +54,9 @@ impl World {
         let Ok(entry) = AppointmentFailed::from(&letter).into_redrive(Timestamp(self.now)) else { return };
         self.coverage.strikes(FaultKind::Redrive);
         self.coverage.meets(FaultKind::Redrive, Phase::Any);
-        let (key, version, generation) = (entry.booking.key.clone(), entry.booking.version, entry.generation);
-        self.story.tell(self.now, || format!("somebody redrives {key} v{version} g{generation}"));
-        self.judges.one_result.redriven.insert((key, version, generation));
+        let (version, generation) = (entry.booking.version_key(), entry.generation);
+        self.story.tell(self.now, || format!("somebody redrives {version} g{generation}"));
+        self.judges.one_result.redriven.insert((version, generation));
         for _ in 0..if self.random.chance(0.3) { 2 } else { 1 } {
             let arrival = Arrival::Retry(Box::new(entry.clone()));
             let kafka = &mut self.partitions[partition];

@@ -313,7 +313,7 @@ fn told(landing: &Landing) -> String {
             }
             Outgoing::Notice(notice) => format!(" {}", notice.kind().code()),
             Outgoing::Forgotten(key) => format!(" {key} forgotten"),
-            Outgoing::Released(key, version) => format!(" {key} v{version} released"),
+            Outgoing::Released(of) => format!(" {of} released"),
             Outgoing::ReleasedOfOld(key) => format!(" {key} released, of old"),
             Outgoing::Forwarded(record, origin) => format!(" @{} goes to p{}", origin.offset, record.home),
             Outgoing::State(state) => match &**state {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use healthflow_core::booking::{Booking, BookingKey, Version};
+use healthflow_core::booking::{Booking, BookingKey, VersionKey};
 use healthflow_core::event::decision::{VerdictSymbol, verdicts_of};
 use healthflow_core::event::{Arrival, Decision, Verdict};
 use healthflow_core::healthflow::AppointmentId;
@@ -46,12 +46,12 @@ pub struct Question {
     pub candidates: Vec<HealthFlowPatientId>,
 }
 
-/// Which question: a booking, its version, and the generation of its review.
-pub type QuestionId = (BookingKey, Version, u32);
+/// Which question: a version of a booking, and the generation of its review.
+pub type QuestionId = (VersionKey, u32);
 
 impl Question {
     pub fn id(&self) -> QuestionId {
-        (self.booking.key.clone(), self.booking.version, self.generation)
+        (self.booking.version_key(), self.generation)
     }
 }
 
@@ -116,7 +116,7 @@ impl World {
             VerdictSymbol::Retry => Verdict::Retry,
             VerdictSymbol::Reject | VerdictSymbol::Unlink | VerdictSymbol::Unknown => Verdict::Reject,
         };
-        let (key, version, generation) = question.id();
+        let (VersionKey { booking: key, version }, generation) = question.id();
         let id = format!("d-{}-{}", self.now, self.random.below(1_000_000)).into();
         Decision { id, key, version, generation, verdict, by: "desk".into(), at: Timestamp(self.now) }
     }

@@ -1,6 +1,6 @@
 //! What becomes of a worker's effects, on the worker's side: reading lanes, acquiring tasks, sending calls.
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::VersionKey;
 use healthflow_core::event::{Arrival, arrival};
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Request, Sought};
@@ -270,7 +270,7 @@ impl World {
         &mut self,
         worker: usize,
         TaskLife { partition, incarnation }: TaskLife,
-        of: &[(BookingKey, Version)],
+        of: &[VersionKey],
     ) {
         let found = self.partitions[partition as usize].state.contents_of(of);
         self.worker_learns(worker, 0, Input::ContentsRead { partition, incarnation, found });

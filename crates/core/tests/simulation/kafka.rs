@@ -165,7 +165,7 @@ impl Partition {
                     let held = AppointmentReview::from(&**case).into_held(now);
                     self.state.apply_held(held.expect("it was possible before"));
                 }
-                Outgoing::Released(key, version) => self.state.release_held(key, *version),
+                Outgoing::Released(of) => self.state.release_held(of),
                 Outgoing::ReleasedOfOld(key) => self.state.release_old_held(key),
                 Outgoing::Forgotten(key) => self.state.bookings.remove(key),
                 Outgoing::State(state) => {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use healthflow_core::booking::{
-    Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Sex, Source, Version, Visit,
+    Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Sex, Source, Version, VersionKey,
+    Visit,
 };
 use healthflow_core::event::{Arrival, Identity, Unusable};
 use healthflow_core::sync::FailureReason;
@@ -41,7 +42,7 @@ pub struct Lives {
     /// Who is meant by a patient id and a family name: ids are reused for others.
     humans: BTreeMap<(PracticeId, PatientId, String), Human>,
     /// Every valid version, as it is asked for first.
-    pub wanted: BTreeMap<(BookingKey, Version), Arc<Booking>>,
+    pub wanted: BTreeMap<VersionKey, Arc<Booking>>,
     pub next_human: Human,
 }
 
@@ -132,7 +133,7 @@ pub fn draw(plan: &Plan) -> Lives {
     crate::limits::history_perhaps(&plan.settings.limits, &mut lives.records);
     for record in &lives.records {
         if let Arrival::Requested(booking) = &record.arrival {
-            let version = (booking.key.clone(), booking.version);
+            let version = booking.version_key();
             lives.wanted.entry(version).or_insert_with(|| Arc::new(Booking::clone(booking)));
         }
     }

@@ -51,7 +51,7 @@ impl World {
     pub fn somebody_breaks_a_release(&mut self) {
         let ms = self.random.between(2_000, 40_000);
         let practices: Vec<PracticeId> =
-            self.lives.wanted.keys().map(|(key, _)| key.practice.clone()).collect();
+            self.lives.wanted.keys().map(|of| of.booking.practice.clone()).collect();
         let some = self.random.chance(0.3) && !practices.is_empty();
         let practice = some.then(|| self.random.pick(&practices).clone());
         let writes = RULES.map(|(operation, _)| operation);
@@ -69,7 +69,7 @@ impl World {
             self.coverage.meets(FaultKind::RejectionStorm, Phase::of(request.operation()));
             if let Request::CreatePatient { content, .. } = request {
                 // Of which booking, HealthFlow does not know.
-                let wanted = self.lives.wanted.keys().map(|(key, _)| key);
+                let wanted = self.lives.wanted.keys().map(|of| &of.booking);
                 let theirs = wanted.filter(|key| key.practice == content.practice).cloned();
                 self.healthflow.refused.extend(theirs);
             }

@@ -45,9 +45,7 @@ impl Partition {
     /// Every record of the retry lane whose version `state` says waits there.
     fn in_retry(&self) -> HashSet<InRetry> {
         let found = self.retry.records.iter().filter_map(|(_, arrival)| match arrival {
-            Arrival::Retry(entry) => {
-                Some((entry.booking.key.clone(), entry.booking.version, entry.generation))
-            }
+            Arrival::Retry(entry) => Some((entry.booking.version_key(), entry.generation)),
             _ => None,
         });
         found.collect()
@@ -130,7 +128,7 @@ impl World {
         }
         for (_, arrival) in records {
             match arrival {
-                Arrival::Requested(booking) => drop(self.gone.insert((booking.key.clone(), booking.version))),
+                Arrival::Requested(booking) => drop(self.gone.insert(booking.version_key())),
                 Arrival::Retry(entry) => self.judges.retry_grows.forget(&entry.booking),
                 Arrival::Unusable(_) | Arrival::Decided(_) | Arrival::Misrouted(_) => {}
             }

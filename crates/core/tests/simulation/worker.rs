@@ -6,7 +6,7 @@ use crate::checkers::by_hand::ObeysOperators;
 use crate::checkers::outages::Reported;
 use crate::checkers::shared_counter::Alone;
 use crate::checkers::storms;
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::VersionKey;
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{CallId, Incarnation};
@@ -50,7 +50,7 @@ pub enum Deed {
     ReadContents {
         partition: i32,
         incarnation: Incarnation,
-        of: Vec<(BookingKey, Version)>,
+        of: Vec<VersionKey>,
     },
     /// The schema is known that records waited for.
     SchemaKnown {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::{BookingKey, VersionKey};
 use healthflow_core::event::{Arrival, Misrouted};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
@@ -83,9 +83,9 @@ pub struct World {
     pub last_writes: BTreeMap<BookingKey, Request>,
     pub published: usize,
     /// When each version was first published.
-    pub published_at: BTreeMap<(BookingKey, Version), i64>,
+    pub published_at: BTreeMap<VersionKey, i64>,
     /// Versions whose record was deleted from `requested`, be it published again or not.
-    pub gone: BTreeSet<(BookingKey, Version)>,
+    pub gone: BTreeSet<VersionKey>,
     pub judges: Judges,
     pub coverage: Coverage,
     pub story: Story,
@@ -304,7 +304,7 @@ impl World {
         self.published += 1;
         let record = self.lives.records[index].clone();
         if let Arrival::Requested(booking) = &record.arrival {
-            self.published_at.entry((booking.key.clone(), booking.version)).or_insert(self.now);
+            self.published_at.entry(booking.version_key()).or_insert(self.now);
         }
         let (to, arrival) = match record.strays_to {
             Some(to) => (to, strayed(index, record.partition)),

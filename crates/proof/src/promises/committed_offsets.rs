@@ -1,7 +1,7 @@
 //! Rules K3 and K4: no offset is committed past a record that is neither answered nor parked as state has it, and every
 //! record that is parked by state is still ahead of the retry lane's offset.
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::VersionKey;
 use healthflow_core::state::{ParkingPlace, TaskState};
 use healthflow_core::topics::Lane;
 
@@ -21,13 +21,10 @@ pub fn committed_offsets(
 
 /// What a version leaves behind whose record is passed; `only_record` is the generation of a retry record of which no
 /// copy is ahead.
-pub fn left_behind(
-    state: &TaskState,
-    (key, version): (&BookingKey, Version),
-    only_record: Option<u32>,
-) -> Option<String> {
-    let Some(state) = state.bookings.get(key) else {
-        return Some(format!("{key} v{version} is unknown to state"));
+pub fn left_behind(state: &TaskState, of: &VersionKey, only_record: Option<u32>) -> Option<String> {
+    let version = of.version;
+    let Some(state) = state.bookings.get(&of.booking) else {
+        return Some(format!("{of} is unknown to state"));
     };
     // A forgotten version counts as answered here; the checker "none lost" finds out whether it was.
     let is_forgotten = !state.waits(version) && state.answered.may_have_forgotten(version);
@@ -35,8 +32,8 @@ pub fn left_behind(
         return None;
     }
     let Some(parked) = state.parked(version) else {
-        return Some(format!("{key} v{version} is neither answered nor parked"));
+        return Some(format!("{of} is neither answered nor parked"));
     };
     let is_the_valid_one = parked.place == ParkingPlace::Retry && only_record == Some(parked.generation);
-    is_the_valid_one.then(|| format!("{key} v{version} is the valid parked record"))
+    is_the_valid_one.then(|| format!("{of} is the valid parked record"))
 }

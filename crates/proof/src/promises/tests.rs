@@ -148,7 +148,7 @@ fn a_committed_offset_leaves_nothing_behind_and_never_goes_back() {
     assert_eq!(committed_offsets(Lane::Requested, (5, 6), passed(Some("is unknown"))).len(), 1);
     assert_eq!(committed_offsets(Lane::Requested, (6, 5), passed(None)).len(), 1);
     let key = healthflow_core::booking::BookingKey { practice: "pr".into(), booking: "b".into() };
-    assert!(left_behind(&TaskState::default(), (&key, 1), None).is_some());
+    assert!(left_behind(&TaskState::default(), &key.version(1), None).is_some());
 }
 
 #[test]

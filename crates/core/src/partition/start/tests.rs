@@ -162,7 +162,7 @@ fn a_version_is_lost_whose_own_record_is_not_in_the_retry_topic() {
     let waiting = vec![parked(2, ParkingPlace::Retry, 2)];
     state.apply(StateRecord::Booking(key("b"), BookingState { parked: waiting, ..BookingState::default() }));
     // Of the second version an older record is there, of the third its own.
-    let found = HashSet::from([(key("a"), 2, 2), (key("a"), 3, 1)]);
+    let found = HashSet::from([(key("a").version(2), 2), (key("a").version(3), 1)]);
     assert_eq!(mark_lost(&mut state, &found), 2);
     let lost = |booking| state.bookings.get(&key(booking)).map(|state| state.lost.clone());
     assert_eq!((lost("a"), lost("b")), (Some(vec![2]), Some(vec![2])));

@@ -63,7 +63,7 @@ impl Parts for Recorder {
         self.note("decode", (partition, release.from));
     }
 
-    fn read_contents(&mut self, of: TaskLife, which: Vec<(BookingKey, Version)>) {
+    fn read_contents(&mut self, of: TaskLife, which: Vec<VersionKey>) {
         self.note("read contents", ((of.partition, of.incarnation), which.len()));
     }
 

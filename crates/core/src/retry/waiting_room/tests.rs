@@ -44,7 +44,7 @@ fn waiting(number: usize, version: Version, schedule: Schedule, offset: i64) -> 
 
 /// Records by booking and version; nothing is kept beside them.
 #[derive(Default)]
-struct Model(BTreeMap<(BookingKey, Version), Waiting>);
+struct Model(BTreeMap<VersionKey, Waiting>);
 
 impl Model {
     fn take(&mut self, wanted: impl Fn(&Waiting) -> bool) -> Vec<i64> {
@@ -79,7 +79,7 @@ proptest! {
                         ..Schedule::default()
                     };
                     let waiting = waiting(booking, version, schedule, offset);
-                    let copy = model.0.insert((key(booking), version), waiting.clone());
+                    let copy = model.0.insert(key(booking).version(version), waiting.clone());
                     prop_assert_eq!(offsets(room.enter(waiting)), offsets(copy));
                 }
                 Event::TakeDue { now_ms } => {

@@ -56,18 +56,15 @@ fn left_behind(partition: &Partition, position: Position, arrival: &Arrival) -> 
     let (version, only_record) = match arrival {
         _ if partition.unread.contains(&(position.lane, position.offset)) => return None,
         Arrival::Requested(booking) if has_later_copy(partition, booking) => return None,
-        Arrival::Requested(booking) => ((&booking.key, booking.version), None),
+        Arrival::Requested(booking) => (booking.version_key(), None),
         Arrival::Retry(entry) => {
             let only_record = (!has_copy(partition, entry)).then_some(entry.generation);
-            ((&entry.booking.key, entry.booking.version), only_record)
+            (entry.booking.version_key(), only_record)
         }
         Arrival::Decided(decision) => return not_carried_out(partition, decision),
         Arrival::Misrouted(_) if partition.forwarded.contains(&position.offset) => return None,
         Arrival::Misrouted(_) => return Some("was not sent on to its own partition".to_owned()),
-        Arrival::Unusable(unusable) => {
-            let identity = unusable.identity.as_ref()?;
-            ((&identity.key, identity.version), None)
-        }
+        Arrival::Unusable(unusable) => (unusable.identity.as_ref()?.version_key(), None),
     };
-    committed_offsets::left_behind(&partition.state, version, only_record)
+    committed_offsets::left_behind(&partition.state, &version, only_record)
 }

@@ -1,6 +1,5 @@
 //! Nothing is written for a patient while another booking's review decides who that is (rule K4).
 
-use healthflow_core::booking::Version;
 use healthflow_core::healthflow::Request;
 use healthflow_core::state::TaskState;
 use healthflow_proof::promises::sending;
@@ -14,6 +13,6 @@ pub fn broken(state: &TaskState, request: &Request, lives: &Lives) -> Option<Str
         return None;
     };
     let key = sending::booking_of(content);
-    let versions = lives.wanted.range((key.clone(), 0)..=(key, Version::MAX));
+    let versions = lives.wanted.range(key.versions());
     sending::held_first(state, content, versions.map(|(_, booking)| booking.patient_key()))
 }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{Booking, BookingId, BookingKey, BookingStatus, PracticeId, Source, Version};
+use healthflow_core::booking::{
+    Booking, BookingId, BookingKey, BookingStatus, PracticeId, Source, VersionKey,
+};
 use healthflow_core::event::{Outgoing, RetryEntry};
 use healthflow_core::healthflow::{Request, Sought};
 use healthflow_core::partition::commit_batch::CommitBatch;
@@ -20,11 +22,11 @@ pub struct HonestTries {
     /// When requests went out, by whom they were for; none: somebody of that practice.
     sent: BTreeMap<(PracticeId, Option<BookingId>), Vec<i64>>,
     /// When each version got its last dead letter: a redrive is tried anew.
-    ended: BTreeMap<(BookingKey, Version), i64>,
+    ended: BTreeMap<VersionKey, i64>,
     /// With how many attempts each version was parked last, and when.
-    parked: BTreeMap<(BookingKey, Version), (u32, i64)>,
+    parked: BTreeMap<VersionKey, (u32, i64)>,
     /// From when to when each version waited for its next try: that is part of its age, be its practice paused meanwhile or not.
-    waits: BTreeMap<(BookingKey, Version), Vec<(Timestamp, Timestamp)>>,
+    waits: BTreeMap<VersionKey, Vec<(Timestamp, Timestamp)>>,
 }
 
 impl HonestTries {
@@ -51,7 +53,7 @@ impl HonestTries {
     pub fn commit(
         &mut self,
         batch: &CommitBatch,
-        (lives, published_at): (&Lives, &BTreeMap<(BookingKey, Version), i64>),
+        (lives, published_at): (&Lives, &BTreeMap<VersionKey, i64>),
         (plan, operators): (&Plan, &Operators),
         now: i64,
     ) -> Vec<String> {
@@ -62,7 +64,7 @@ impl HonestTries {
             }
             let Outgoing::Failed(letter) = record else { continue };
             let Some(identity) = &letter.identity else { continue };
-            let version = (identity.key.clone(), identity.version);
+            let version = identity.version_key();
             let Some(booking) = lives.wanted.get(&version) else { continue };
             let published_at = published_at.get(&version).copied().unwrap_or(now);
             let tried_since = self.tried_since(booking, published_at);
@@ -77,7 +79,7 @@ impl HonestTries {
                 FailureReason::VisitBegun => too_soon(booking, tried_since, plan, now),
                 _ => None,
             };
-            broken.extend(what.map(|what| format!("{} v{} is given up {what}", version.0, version.1)));
+            broken.extend(what.map(|what| format!("{version} is given up {what}")));
             self.ended.insert(version, now);
         }
         broken
@@ -85,21 +87,22 @@ impl HonestTries {
 
     /// A version is parked. For a pause it has no attempt more than before if nothing of its practice was sent since.
     fn parked(&mut self, entry: &RetryEntry, now: i64) -> Option<String> {
-        let (key, version, attempts) = (&entry.booking.key, entry.booking.version, entry.schedule.attempts);
+        let (version, attempts) = (entry.booking.version_key(), entry.schedule.attempts);
+        let practice = &version.booking.practice;
         let wait = (Timestamp(now), entry.schedule.not_before);
-        self.waits.entry((key.clone(), version)).or_default().push(wait);
-        let (before, at) = self.parked.insert((key.clone(), version), (attempts, now))?;
-        let of_practice = self.sent.range((key.practice.clone(), None)..);
-        let of_practice = of_practice.take_while(|((practice, _), _)| *practice == key.practice);
+        self.waits.entry(version.clone()).or_default().push(wait);
+        let (before, at) = self.parked.insert(version.clone(), (attempts, now))?;
+        let of_practice = self.sent.range((practice.clone(), None)..);
+        let of_practice = of_practice.take_while(|((of, _), _)| of == practice);
         let is_idle = of_practice.flat_map(|(_, times)| times.last()).all(|sent| *sent < at);
         let is_paused = &*entry.schedule.last_error == WaitReason::Paused.code();
         (is_paused && is_idle && attempts > before)
-            .then(|| format!("{key} v{version} had {before} attempts and has {attempts} for a pause"))
+            .then(|| format!("{version} had {before} attempts and has {attempts} for a pause"))
     }
 
     /// When the first request went out that may have been for this version, since it was last given up.
     fn tried_since(&self, booking: &Booking, published_at: i64) -> Option<i64> {
-        let from = self.ended.get(&(booking.key.clone(), booking.version)).copied().unwrap_or(0);
+        let from = self.ended.get(&booking.version_key()).copied().unwrap_or(0);
         let BookingKey { practice, booking: id } = &booking.key;
         let of = |whose: Option<BookingId>| self.sent.get(&(practice.clone(), whose));
         let times = of(Some(id.clone())).into_iter().chain(of(None)).flatten();

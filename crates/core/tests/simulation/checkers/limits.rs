@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{PracticeId, Source, Version};
+use healthflow_core::booking::{PracticeId, Source};
 use healthflow_core::healthflow::{Operation, Request};
 use healthflow_core::limits::window::Window;
 use healthflow_core::limits::{Policy, Scope};
@@ -153,7 +153,7 @@ fn is_history(request: &Request, lives: &Lives) -> bool {
         return false;
     };
     let key = booking_of(content);
-    let mut versions = lives.wanted.range((key.clone(), 0)..=(key, Version::MAX));
+    let mut versions = lives.wanted.range(key.versions());
     versions.all(|(_, booking)| booking.source == Source::Backfill)
 }
 

@@ -31,7 +31,7 @@ pub mod storms;
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::{Version, VersionKey};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
 use healthflow_core::partition::commit_batch::CommitBatch;
@@ -56,10 +56,10 @@ impl Lives {
             return None;
         };
         let key = sending::booking_of(content);
-        let versions = self.wanted.range((key.clone(), 0)..=(key, Version::MAX));
+        let versions = self.wanted.range(key.versions());
         let asks = versions
             .filter(|(_, booking)| booking.visit == content.visit && booking.status == content.status);
-        sending::same(asks.map(|((_, version), _)| *version))
+        sending::same(asks.map(|(of, _)| of.version))
     }
 }
 
@@ -138,8 +138,8 @@ impl World {
         let limits = self.plan.settings.rejection_storm;
         let broken = self.workers[worker].storms.broken(facts, &limits, clock);
         self.violate_all("storms", broken);
-        let is_replaced = |key: &BookingKey, version: Version| {
-            let newer = (key.clone(), version + 1)..=(key.clone(), Version::MAX);
+        let is_replaced = |of: &VersionKey| {
+            let newer = of.booking.version(of.version + 1)..=of.booking.version(Version::MAX);
             self.published_at.range(newer).next().is_some()
         };
         let broken = self.judges.released_in_order.broken(facts, is_replaced);

@@ -60,7 +60,7 @@ fn was_to_be_written(
     versions: &BTreeMap<Version, Verdict>,
     one: &AppointmentRecord,
 ) -> bool {
-    let asked_at = world.published_at.get(&(key.clone(), version));
+    let asked_at = world.published_at.get(&key.version(version));
     let edited_at = world.healthflow.edited.get(&one.id);
     // A replica that lags may show what stood before the change for as long as it is allowed to.
     let lag_ms = world.plan.settings.search_lag_ms;
@@ -68,8 +68,8 @@ fn was_to_be_written(
     let says_so = matches!(verdict.outcome, Ok(SyncedOutcome::Updated | SyncedOutcome::Created));
     let earlier = versions.range(..version).map(|(version, verdict)| (*version, verdict.outcome));
     let least = newest::ended_well(earlier).unwrap_or(0);
-    let wanted = world.lives.wanted.get(&(key.clone(), version));
-    let mut before = world.lives.wanted.range((key.clone(), least)..(key.clone(), version));
+    let wanted = world.lives.wanted.get(&key.version(version));
+    let mut before = world.lives.wanted.range(key.version(least)..key.version(version));
     let wanted_before =
         before.any(|(_, one)| wanted.is_some_and(|it| one.visit == it.visit && one.status == it.status));
     let told_at = world.healthflow.told.get(&one.id);
@@ -83,8 +83,8 @@ fn belongs(body: &AppointmentBody, key: &BookingKey) -> bool {
 
 /// Whether a version was deleted from its topic before it got a result: it may have been written all the same.
 fn was_deleted_unanswered(world: &World, key: &BookingKey) -> bool {
-    let mut gone = world.gone.range((key.clone(), 0)..=(key.clone(), Version::MAX));
-    gone.any(|(key, version)| world.judges.one_result.verdict(key, *version).is_none())
+    let mut gone = world.gone.range(key.versions());
+    gone.any(|of| world.judges.one_result.verdict(&of.booking, of.version).is_none())
 }
 
 /// Whether a person deleted what the result speaks of. A change says that it stood a moment before; a creation does
@@ -97,7 +97,7 @@ fn was_deleted(world: &World, verdict: &Verdict) -> bool {
 }
 
 fn is_what_exists(world: &World, key: &BookingKey, version: Version, stands: &[&AppointmentBody]) -> bool {
-    let Some(wanted) = world.lives.wanted.get(&(key.clone(), version)) else { return false };
+    let Some(wanted) = world.lives.wanted.get(&key.version(version)) else { return false };
     let stands = stands.iter().map(|body| Found {
         is_cancelled: &*body.status == "cancelled",
         is_as_wanted: body.note.as_deref() == Some(tag(wanted)),

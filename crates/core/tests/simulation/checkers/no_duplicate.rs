@@ -11,7 +11,7 @@ pub fn broken(world: &World) -> Vec<String> {
     let orders = &world.judges.orders;
     let mut broken = Vec::new();
     let is_mistaken = |name: &str| {
-        let keys = world.lives.wanted.keys().map(|(key, _)| key).filter(|key| orders.mistakes(key));
+        let keys = world.lives.wanted.keys().map(|of| &of.booking).filter(|key| orders.mistakes(key));
         keys.into_iter().any(|key| format!("{}/{}", key.practice, key.booking) == name)
     };
     let appointments = existing.duplicate_appointments().into_iter().filter(|name| !is_mistaken(name));

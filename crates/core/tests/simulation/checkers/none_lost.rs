@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::{BookingKey, Version, VersionKey};
 use healthflow_core::event::Arrival;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::BookingState;
@@ -24,7 +24,7 @@ pub fn open(world: &World) -> Vec<String> {
         let has_result = |(offset, arrival): &&(i64, Arrival)| match arrival {
             Arrival::Requested(booking) => {
                 let is_unread = partition.unread.contains(&(Lane::Requested, *offset));
-                let is_parked_unread = unread.contains(&(booking.key.clone(), booking.version));
+                let is_parked_unread = unread.contains(&booking.version_key());
                 is_unread || is_parked_unread || answered(world, &booking.key, booking.version)
             }
             Arrival::Unusable(unusable) => match &unusable.identity {
@@ -40,8 +40,9 @@ pub fn open(world: &World) -> Vec<String> {
         for (key, state) in partition.state.bookings.iter() {
             // A version that was redriven has a result of before, and needs another one.
             for version in state.parked.iter().map(|parked| parked.version).filter(|one| state.waits(*one)) {
-                if !unread.contains(&(key.clone(), version)) {
-                    open.push(format!("{key} v{version} is still parked"));
+                let version = key.version(version);
+                if !unread.contains(&version) {
+                    open.push(format!("{version} is still parked"));
                 }
             }
             if state.intent.is_some() && !is_out_of_reach(world, &key, &state) {
@@ -70,14 +71,15 @@ pub fn open(world: &World) -> Vec<String> {
 
 /// The parked versions whose record nobody could read without dying: the dead letter has its bytes, and whoever brings it back, under
 /// the generation that state still names, has the version go on (rules K6, K10).
-fn parked_unread(partition: &Partition) -> BTreeSet<(BookingKey, Version)> {
+fn parked_unread(partition: &Partition) -> BTreeSet<VersionKey> {
     let is_unread = |offset: i64| partition.unread.contains(&(Lane::Retry, offset));
     let records = partition.retry.records.iter().filter(|(offset, _)| is_unread(*offset));
     let awaited = records.filter_map(|(_, arrival)| {
         let Arrival::Retry(entry) = arrival else { return None };
-        let (key, version) = (&entry.booking.key, entry.booking.version);
-        let state = partition.state.bookings.get(key)?;
-        (state.parked(version)?.generation == entry.generation).then(|| (key.clone(), version))
+        let booking = &entry.booking;
+        let state = partition.state.bookings.get(&booking.key)?;
+        let parked = state.parked(booking.version)?;
+        (parked.generation == entry.generation).then(|| booking.version_key())
     });
     awaited.collect()
 }
@@ -87,7 +89,7 @@ fn parked_unread(partition: &Partition) -> BTreeSet<(BookingKey, Version)> {
 fn is_out_of_reach(world: &World, key: &BookingKey, state: &BookingState) -> bool {
     let settings = &world.plan.settings;
     let limit = settings.crash_suspect_after + settings.crash_review_after;
-    let mut gone = world.gone.range((key.clone(), 0)..=(key.clone(), Version::MAX));
+    let mut gone = world.gone.range(key.versions());
     let verdicts = world.judges.one_result.verdicts.get(key);
     let mut verdicts = verdicts.into_iter().flat_map(|versions| versions.values());
     let is_gone = gone.next().is_some() || verdicts.any(|one| one.outcome == Err(FailureReason::RecordLost));

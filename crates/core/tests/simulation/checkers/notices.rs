@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use healthflow_core::booking::{BookingKey, Source, Version};
+use healthflow_core::booking::{Source, VersionKey};
 use healthflow_core::event::notice::{About, Delay, Outage};
 use healthflow_core::event::{Notice, Outgoing};
 use healthflow_core::limits::BreakerLimits;
@@ -18,7 +18,7 @@ use crate::world::World;
 #[derive(Debug, Default)]
 pub struct Notices {
     /// How long after its request each version was told to expect its result, the last time, in milliseconds.
-    told_ms: BTreeMap<(BookingKey, Version), i64>,
+    told_ms: BTreeMap<VersionKey, i64>,
     /// The outage of each partition that was told of and has not ended.
     open: BTreeMap<i32, Arc<str>>,
     /// Every outage that was told of.
@@ -68,22 +68,21 @@ impl Notices {
         results: &OneResult,
     ) -> Option<String> {
         let Delay { identity, promised_at, .. } = delay;
-        let version = (identity.key.clone(), identity.version);
-        let name = format!("{} v{}", identity.key, identity.version);
+        let version = identity.version_key();
         let told_ms = promised_at.since_ms(identity.requested_at);
         let before = self.told_ms.insert(version.clone(), told_ms);
         let least_ms = before.map(|before| before.max(plan.settings.promise_ms)).map(|ms| ms + ms / 2);
         if least_ms.is_some_and(|least_ms| told_ms <= least_ms) {
-            return Some(format!("{name} was told {before:?} ms and is told {told_ms} ms"));
+            return Some(format!("{version} was told {before:?} ms and is told {told_ms} ms"));
         }
         if *promised_at <= notice.at {
-            return Some(format!("{name} is promised what is over"));
+            return Some(format!("{version} is promised what is over"));
         }
         if results.verdict(&identity.key, identity.version).is_some() {
-            return Some(format!("{name} is told of a delay after its result"));
+            return Some(format!("{version} is told of a delay after its result"));
         }
         let is_live = lives.wanted.get(&version).is_some_and(|booking| booking.source == Source::Live);
-        (!is_live).then(|| format!("{name} was promised nothing and is told of a delay"))
+        (!is_live).then(|| format!("{version} was promised nothing and is told of a delay"))
     }
 
     fn began(&mut self, notice: &Notice, outage: &Outage, limits: &BreakerLimits) -> Option<String> {

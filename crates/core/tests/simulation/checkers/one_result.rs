@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::booking::{BookingKey, Version, VersionKey};
 use healthflow_core::event::Outgoing;
 use healthflow_core::event::failed::DeadContent;
 use healthflow_core::partition::commit_batch::CommitBatch;
@@ -27,7 +27,7 @@ pub struct OneResult {
     /// Dead letters of records without identity: (partition, offset).
     pub unidentified: BTreeSet<(i32, i64)>,
     /// The generations under which somebody redrove a version.
-    pub redriven: BTreeSet<(BookingKey, Version, u32)>,
+    pub redriven: BTreeSet<(VersionKey, u32)>,
     /// Workers remember so little of each booking that a copy of an old version may get a second result.
     pub forgetful: bool,
 }
@@ -50,7 +50,7 @@ impl OneResult {
             let verdict = Verdict { outcome, appointment_id, committed_at: now, generation };
             if let Some(identity) = identity {
                 let versions = self.verdicts.entry(identity.key.clone()).or_default();
-                let (key, version) = (&identity.key, identity.version);
+                let version = identity.version;
                 let is_repeated =
                     matches!(outcome, Ok(SyncedOutcome::Superseded) | Err(FailureReason::Impossible));
                 if self.forgetful && is_repeated && versions.contains_key(&version) {
@@ -58,9 +58,9 @@ impl OneResult {
                 }
                 let redriven = &self.redriven;
                 let second = results::one_result(versions, version, verdict, |first, second| {
-                    is_redriven(redriven, (key, version), first, second)
+                    is_redriven(redriven, identity.version_key(), first, second)
                 });
-                broken.extend(second.map(|what| format!("{key} v{version} {what}")));
+                broken.extend(second.map(|what| format!("{} {what}", identity.version_key())));
             } else if let Outgoing::Failed(letter) = record {
                 let origin = letter.origin.map_or((-1, -1), |origin| (origin.partition, origin.offset));
                 // A decision that is read again after its offset was lost is refused again: it is no version's result.
@@ -80,13 +80,11 @@ impl OneResult {
 
 /// Whether a redrive of the dead letter `first` accounts for `second`.
 fn is_redriven(
-    redriven: &BTreeSet<(BookingKey, Version, u32)>,
-    (key, version): (&BookingKey, Version),
+    redriven: &BTreeSet<(VersionKey, u32)>,
+    of: VersionKey,
     first: &Verdict,
     second: &Verdict,
 ) -> bool {
     let quotes = first.generation + 1;
-    first.outcome.is_err()
-        && second.generation >= quotes
-        && redriven.contains(&(key.clone(), version, quotes))
+    first.outcome.is_err() && second.generation >= quotes && redriven.contains(&(of, quotes))
 }

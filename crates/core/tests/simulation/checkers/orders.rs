@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use healthflow_core::booking::{BookingKey, PatientKey, Version};
+use healthflow_core::booking::{BookingKey, PatientKey, VersionKey};
 use healthflow_core::event::decision::verdicts_of;
 use healthflow_core::event::failed::DeadContent;
-use healthflow_core::event::{Decision, Outgoing, ReviewCase, Verdict};
+use healthflow_core::event::{Decision, Identity, Outgoing, ReviewCase, Verdict};
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::state::{BookingState, Hold, StateRecord, TaskState};
@@ -23,9 +23,9 @@ pub struct Orders {
     written: BTreeMap<Arc<str>, Decision>,
     carried_out: BTreeSet<Arc<str>>,
     /// What people are asked.
-    asked: BTreeMap<(BookingKey, Version), Question>,
+    asked: BTreeMap<VersionKey, Question>,
     /// Versions that somebody rejected and that have no result yet.
-    rejected: BTreeSet<(BookingKey, Version)>,
+    rejected: BTreeSet<VersionKey>,
     /// Charts that are somebody else's, by patient and by who is meant: ids are reused.
     not_theirs: BTreeMap<(PatientKey, Option<Human>), BTreeSet<HealthFlowPatientId>>,
     /// Whose a chart is because somebody said so.
@@ -85,13 +85,13 @@ impl Orders {
         for record in &batch.records {
             match record {
                 Outgoing::Synced(done) => {
-                    let version = (done.identity.key.clone(), done.identity.version);
+                    let version = done.identity.version_key();
                     if self.rejected.remove(&version) && done.outcome != SyncedOutcome::Superseded {
-                        broken.push(format!("{} v{} was rejected: {:?}", version.0, version.1, done.outcome));
+                        broken.push(format!("{version} was rejected: {:?}", done.outcome));
                     }
                 }
                 Outgoing::Failed(letter) => {
-                    let version = letter.identity.as_ref().map(|of| (of.key.clone(), of.version));
+                    let version = letter.identity.as_ref().map(Identity::version_key);
                     version.map(|version| self.rejected.remove(&version));
                     if let DeadContent::Decision(decision) = &letter.content
                         && after.bookings.get(&decision.key).and_then(|state| state.last_decision.clone())
@@ -117,16 +117,15 @@ impl Orders {
 
     /// What state does not call a question any more is none.
     fn ends_questions(&mut self, key: &BookingKey, state: &BookingState) -> Vec<Question> {
-        let of_booking = (key.clone(), 0)..=(key.clone(), Version::MAX);
         let is_over = |question: &Question| {
             let version = question.booking.version;
             let parked = state.parked(version).map(|parked| parked.generation);
             state.hold(version) != Some(Hold::Question) || parked != Some(question.generation)
         };
-        let of_booking = self.asked.range(of_booking).map(|(_, question)| question);
+        let of_booking = self.asked.range(key.versions()).map(|(_, question)| question);
         let ended: Vec<Question> = of_booking.filter(|question| is_over(question)).cloned().collect();
         for question in &ended {
-            self.asked.remove(&(key.clone(), question.booking.version));
+            self.asked.remove(&question.booking.version_key());
         }
         ended
     }
@@ -135,7 +134,7 @@ impl Orders {
     /// transaction.
     fn perhaps_follows(&mut self, question: &Question, lives: &Lives, healthflow: &HealthFlow) {
         let about = |decision: &&Decision| {
-            (decision.key.clone(), decision.version, decision.generation) == question.id()
+            (decision.key.version(decision.version), decision.generation) == question.id()
         };
         let perhaps: Vec<Decision> = self.written.values().filter(about).cloned().collect();
         if perhaps.iter().any(|decision| self.carried_out.contains(&decision.id)) {
@@ -149,20 +148,17 @@ impl Orders {
     /// A person is asked.
     fn asks(&mut self, case: &ReviewCase, lives: &Lives) -> Option<String> {
         if case.waits_for.is_some() {
-            let version = (case.booking.key.clone(), case.booking.version);
+            let version = case.booking.version_key();
             let is_rejected = self.rejected.contains(&version);
-            return is_rejected.then(|| format!("{} v{} was rejected, and waits", version.0, version.1));
+            return is_rejected.then(|| format!("{version} was rejected, and waits"));
         }
         let ids = case.evidence.iter().filter_map(|one| one.healthflow_patient_id.as_deref());
         let candidates: Vec<HealthFlowPatientId> = ids.map(|id| HealthFlowPatientId(id.into())).collect();
         let ReviewCase { booking, generation, reason, .. } = case;
         // Only what became of its write may be asked then.
         let is_of_write = matches!(reason, ReviewReason::AmbiguousAppointment | ReviewReason::CrashSuspect);
-        if self.rejected.remove(&(booking.key.clone(), booking.version)) && !is_of_write {
-            return Some(format!(
-                "{} v{} was rejected, and is asked about: {reason:?}",
-                booking.key, booking.version
-            ));
+        if self.rejected.remove(&booking.version_key()) && !is_of_write {
+            return Some(format!("{} was rejected, and is asked about: {reason:?}", booking.version_key()));
         }
         let not_theirs = self.not_theirs.get(&(booking.patient_key(), lives.human_of(booking)));
         let again = candidates.iter().find(|id| not_theirs.is_some_and(|charts| charts.contains(id)));
@@ -174,7 +170,7 @@ impl Orders {
             reason: *reason,
             candidates: candidates.clone(),
         };
-        self.asked.insert((booking.key.clone(), booking.version), question);
+        self.asked.insert(booking.version_key(), question);
         broken
     }
 
@@ -192,7 +188,7 @@ impl Orders {
             return None;
         }
         let Decision { id, version, generation, verdict, .. } = &decision;
-        let question = self.asked.get(&(key.clone(), *version));
+        let question = self.asked.get(&key.version(*version));
         let Some(question) = question.filter(|asked| asked.generation == *generation).cloned() else {
             return Some(format!(
                 "{id} about {key} v{version} g{generation} is carried out, but nobody asks that"
@@ -218,7 +214,7 @@ impl Orders {
                 verdict => *verdict == Verdict::Create,
             };
             self.written.values().any(|other| {
-                let booking = lives.wanted.get(&(other.key.clone(), other.version));
+                let booking = lives.wanted.get(&other.key.version(other.version));
                 is_that(&other.verdict) && booking.is_some_and(|booking| booking.patient_key() == patient)
             })
         };
@@ -278,7 +274,7 @@ impl Orders {
             Verdict::Create | Verdict::Retry | Verdict::Reject | Verdict::Unlink(_) => {}
         }
         if *verdict == Verdict::Reject {
-            self.rejected.insert((key.clone(), booking.version));
+            self.rejected.insert(booking.version_key());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{BookingKey, PatientKey, Version};
+use healthflow_core::booking::{PatientKey, VersionKey};
 use healthflow_core::event::Outgoing;
 use healthflow_core::fact::Fact;
 use healthflow_core::partition::commit_batch::CommitBatch;
@@ -10,7 +10,7 @@ use healthflow_core::partition::commit_batch::CommitBatch;
 #[derive(Debug, Default)]
 pub struct ReleasedInOrder {
     /// Whose bookings wait behind a review, and when each came.
-    behind: BTreeMap<(BookingKey, Version), (PatientKey, i64)>,
+    behind: BTreeMap<VersionKey, (PatientKey, i64)>,
 }
 
 impl ReleasedInOrder {
@@ -18,7 +18,7 @@ impl ReleasedInOrder {
     pub fn commit(&mut self, batch: &CommitBatch) {
         for record in &batch.records {
             let Outgoing::Review(case) = record else { continue };
-            let version = (case.booking.key.clone(), case.booking.version);
+            let version = case.booking.version_key();
             self.behind.remove(&version);
             if case.waits_for.is_some() {
                 self.behind.insert(version, (case.booking.patient_key(), case.order));
@@ -28,21 +28,18 @@ impl ReleasedInOrder {
 
     /// What is wrong with the order in which a worker says that it let versions go. One that a newer one replaces is let go for
     /// that, whenever it came.
-    pub fn broken(
-        &self,
-        facts: &[Fact],
-        is_replaced: impl Fn(&BookingKey, Version) -> bool,
-    ) -> Option<String> {
+    pub fn broken(&self, facts: &[Fact], is_replaced: impl Fn(&VersionKey) -> bool) -> Option<String> {
         let mut released: BTreeMap<&PatientKey, Vec<i64>> = BTreeMap::new();
         for fact in facts {
             if matches!(fact, Fact::DecisionTaken { .. }) {
                 released.clear();
             }
             let Fact::BookingReleased { key, version } = fact else { continue };
-            let Some((patient, order)) = self.behind.get(&(key.clone(), *version)) else { continue };
+            let let_go = key.version(*version);
+            let Some((patient, order)) = self.behind.get(&let_go) else { continue };
             // What was asked about goes first.
             let is_asked = facts.iter().any(|fact| matches!(fact, Fact::DecisionTaken { key: of, version: one, .. } if (of, one) == (key, version)));
-            if is_asked || is_replaced(key, *version) {
+            if is_asked || is_replaced(&let_go) {
                 continue;
             }
             let before = released.entry(patient).or_default();
@@ -51,7 +48,7 @@ impl ReleasedInOrder {
                 before.clear();
             }
             if before.last().is_some_and(|last| order < last) {
-                return Some(format!("{key} v{version} goes on after one that came later"));
+                return Some(format!("{let_go} goes on after one that came later"));
             }
             before.push(*order);
         }

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{Booking, BookingKey, Version};
+use healthflow_core::booking::{Booking, VersionKey};
 use healthflow_core::event::Outgoing;
 use healthflow_core::partition::commit_batch::CommitBatch;
 
 #[derive(Debug, Default)]
-pub struct RetryGrows(BTreeMap<(BookingKey, Version), u32>);
+pub struct RetryGrows(BTreeMap<VersionKey, u32>);
 
 impl RetryGrows {
     /// The record of a version was deleted: should it be published again, it begins anew.
     pub fn forget(&mut self, booking: &Booking) {
-        self.0.remove(&(booking.key.clone(), booking.version));
+        self.0.remove(&booking.version_key());
     }
 
     /// Takes in what a transaction parks; what it breaks.
@@ -23,16 +23,13 @@ impl RetryGrows {
                 && let Some(identity) = &letter.identity
             {
                 // Redriven, it begins anew.
-                self.0.remove(&(identity.key.clone(), identity.version));
+                self.0.remove(&identity.version_key());
             }
             let Outgoing::Retry(entry) = record else { continue };
-            let (key, version) = (&entry.booking.key, entry.booking.version);
-            let attempts = self.0.entry((key.clone(), version)).or_default();
+            let version = entry.booking.version_key();
+            let attempts = self.0.entry(version.clone()).or_default();
             if entry.schedule.attempts < *attempts {
-                broken.push(format!(
-                    "{key} v{version} had {attempts} attempts, now {}",
-                    entry.schedule.attempts
-                ));
+                broken.push(format!("{version} had {attempts} attempts, now {}", entry.schedule.attempts));
             }
             *attempts = entry.schedule.attempts;
         }
