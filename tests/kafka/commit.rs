@@ -171,24 +171,29 @@ fn dead_letter(bytes: Vec<u8>) -> Outgoing {
     }))
 }
 
-/// Goal: a second owner ends the first one's commits, and nothing of those is seen.
+/// Goal: a second owner ends the first one's commits, and nothing of those is seen, whether or not they carry offsets: the
+/// lease runs from commits of both kinds (rule W2).
 #[test]
 fn the_second_fence_wins() {
-    let (name, partition) = ("fenced", 2);
+    let name = "fenced";
     let member = Member::join(&settings(name));
     member.inbox.wait_assigned(PARTITIONS as usize);
     let membership = member.group.membership();
-    let (old, new) = (producer(name, partition), producer(name, partition));
-    let commit = |producer: &TaskProducer, booking| {
-        producer.commit(&batch(booking, &[Lane::Requested.at(0)]), &world().translator, &membership)
-    };
-    old.fence().unwrap();
-    assert!(matches!(commit(&old, "b-1"), CommitOutcome::Good { aborts: 0, .. }));
-    new.fence().unwrap();
-    let outcome = commit(&old, "b-2");
-    assert!(matches!(outcome, CommitOutcome::Lost(CommitLoss::Fenced { .. })), "{outcome:?}");
-    assert!(matches!(commit(&new, "b-3"), CommitOutcome::Good { aborts: 0, .. }));
-    assert_eq!(read(topics::SYNCED, partition, "read_committed").len(), 2);
+    let with_offsets = [Lane::Requested.at(0)];
+    for (partition, offsets) in [(2, &with_offsets[..]), (31, &[])] {
+        let (old, new) = (producer(name, partition), producer(name, partition));
+        let commit = |producer: &TaskProducer, booking| {
+            producer.commit(&batch(booking, offsets), &world().translator, &membership)
+        };
+        old.fence().unwrap();
+        assert!(matches!(commit(&old, "b-1"), CommitOutcome::Good { aborts: 0, .. }));
+        new.fence().unwrap();
+        let outcome = commit(&old, "b-2");
+        assert!(matches!(outcome, CommitOutcome::Lost(CommitLoss::Fenced { .. })), "{outcome:?}");
+        assert!(matches!(commit(&new, "b-3"), CommitOutcome::Good { aborts: 0, .. }));
+        assert_eq!(read(topics::SYNCED, partition, "read_committed").len(), 2);
+        assert_eq!(committed(name, Lane::Requested, partition), offsets.first().map(|at| at.offset));
+    }
 }
 
 /// Goal: a non-member commits nothing (the broker would accept it).

@@ -214,7 +214,7 @@ impl Settings {
             history_share: 0.05,
             history_hours: None,
             commit_interval_ms: 100,
-            transactions_per_second_max: 250.0,
+            transactions_per_second_max: 450.0,
             read_ahead_bytes: 16 << 20,
             overdue_after_ms: 25_000,
             promise_ms: 30_000,

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 const RECORDS_PER_COST: f64 = 8.0;
 
 /// A transaction costs at most this, however many records are in it: then gathering more spares nothing.
-const COST_MAX: f64 = 2.5;
+const COST_MAX: f64 = 4.5;
 
 /// The budget holds at most a tenth of a second's worth, and at least one.
 const BURST_SECONDS: f64 = 0.1;
