@@ -7,7 +7,7 @@ use healthflow_core::booking::{
     Booking, BookingId, BookingKey, BookingStatus, PracticeId, Source, VersionKey,
 };
 use healthflow_core::event::{Outgoing, RetryEntry};
-use healthflow_core::healthflow::{Request, Sought};
+use healthflow_core::healthflow::{AppointmentId, Request, Sought};
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::retry::WaitReason;
 use healthflow_core::sync::FailureReason;
@@ -21,6 +21,8 @@ use crate::plan::Plan;
 pub struct HonestTries {
     /// When requests went out, by whom they were for; none: somebody of that practice.
     sent: BTreeMap<(PracticeId, Option<BookingId>), Vec<i64>>,
+    /// Whose appointment each is that was updated: a look at how it stands is for the same booking.
+    owners: BTreeMap<AppointmentId, BookingKey>,
     /// When each version got its last dead letter: a redrive is tried anew.
     ended: BTreeMap<VersionKey, i64>,
     /// With how many attempts each version was parked last, and when.
@@ -32,6 +34,10 @@ pub struct HonestTries {
 impl HonestTries {
     /// A request goes out.
     pub fn sent(&mut self, request: &Request, now: i64) {
+        if let Request::UpdateAppointment { id, content, .. } = request {
+            let (practice, booking) = (content.practice.clone(), content.booking.clone());
+            self.owners.insert(id.clone(), BookingKey { practice, booking });
+        }
         let whose = match request {
             Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
                 (content.practice.clone(), Some(content.booking.clone()))
@@ -43,8 +49,10 @@ impl HonestTries {
             | Request::SearchPatients { practice, .. }
             | Request::ReadPatient { practice, .. } => (practice.clone(), None),
             Request::CreatePatient { content, .. } => (content.practice.clone(), None),
-            // It follows an update of the same booking.
-            Request::ReadAppointment { .. } => return,
+            Request::ReadAppointment { id } => {
+                let Some(BookingKey { practice, booking }) = self.owners.get(id).cloned() else { return };
+                (practice, Some(booking))
+            }
         };
         self.sent.entry(whose).or_default().push(now);
     }
