@@ -8,6 +8,7 @@ use healthflow_core::processor::Input;
 use healthflow_core::settings::Settings;
 use healthflow_proof::counter::{Counter, Fault};
 
+use crate::checkers::shared_counter::GivenAway;
 use crate::coverage::Phase;
 use crate::defects::Defect;
 use crate::faults::FaultKind;
@@ -19,6 +20,8 @@ use healthflow_proof::random::Random;
 #[derive(Debug, Default)]
 pub struct SharedCounter {
     counter: Counter,
+    /// What it gives while it does not hear of all.
+    given_away: GivenAway,
     /// How far its clock is ahead.
     skew_ms: i64,
     /// Until then nobody reaches it.
@@ -97,6 +100,11 @@ impl World {
             let now_us = (self.now + self.counter.skew_ms) * 1_000 + self.random.between(0, 999);
             Ok(self.counter.counter.ask(&ask, now_us, fault))
         };
+        if let Ok(answer) = &answer
+            && let Some(what) = self.counter.given_away.answers(&ask, answer, &self.plan)
+        {
+            self.violate("shared counter", what);
+        }
         if ask.want > 0 || ask.back.all > 0 {
             let given = answer.as_ref().map(|answer| (answer.slots_us.len(), answer.again_us / 1_000));
             self.story

@@ -1,6 +1,10 @@
 //! Promise 6 where workers share a counter: over all of them no stretch of time sees more calls than the rate, whatever becomes of the
 //! counter; no call goes out under a permit that is over; and once the counter is well all come back to it.
 
+use std::collections::BTreeMap;
+
+use healthflow_core::limits::shared_counter::{AHEAD_MS, Answer, PermitAsk};
+
 use crate::plan::Plan;
 use crate::worker::{Outbound, Running};
 use crate::world::World;
@@ -37,6 +41,40 @@ impl Alone {
         let most = rate * (now - *since) as f64 / 1_000.0 + (rate / 10.0).max(1.0) + 1.0;
         (*calls as f64 > most)
             .then(|| format!("lets {calls} calls go alone in {} ms, of {rate}/s", now - *since))
+    }
+}
+
+/// What the counter gives while it has not heard of every partition.
+#[derive(Debug, Default)]
+pub struct GivenAway {
+    /// When each partition's worker last heard it, by the counter's clock (microseconds).
+    heard_us: BTreeMap<i32, i64>,
+    /// Since when some are silent, how many permits it gave since, and the largest part that it could give; none while it hears of all.
+    stretch: Option<(i64, usize, f64)>,
+}
+
+impl GivenAway {
+    /// The counter answered: what it may give is all but the fallback share of the silent partitions' part, for whoever owns them
+    /// goes on alone.
+    pub fn answers(&mut self, ask: &PermitAsk, answer: &Answer, plan: &Plan) -> Option<String> {
+        let limits = plan.settings.shared_counter?;
+        self.heard_us.extend(ask.partitions.iter().map(|partition| (*partition, ask.answered_us)));
+        let is_heard = |at: &&i64| answer.now_us - **at <= ask.silent_us;
+        let silent = 1.0 - self.heard_us.values().filter(is_heard).count() as f64 / f64::from(ask.all);
+        if silent <= 0.0 {
+            self.stretch = None;
+            return None;
+        }
+        let part = 1.0 - limits.fallback_share * silent;
+        let (since_us, given, most_part) = self.stretch.get_or_insert((answer.now_us, 0, part));
+        *most_part = most_part.max(part);
+        // What was not used may be given again.
+        *given = (*given + answer.slots_us.len()).saturating_sub(ask.back.all as usize);
+        let (rate, ms) =
+            (plan.settings.requests_per_second * *most_part, (answer.now_us - *since_us) / 1_000);
+        // What its bucket holds at most, and one permit at either end.
+        let most = rate * (ms + AHEAD_MS) as f64 / 1_000.0 + (rate / 10.0).max(1.0) + 2.0;
+        (*given as f64 > most).then(|| format!("the counter gives {given} permits in {ms} ms, of {rate}/s"))
     }
 }
 
