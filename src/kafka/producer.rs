@@ -140,10 +140,11 @@ impl TaskProducer {
             self.send_offsets(&batch.offsets, membership)?;
         }
         let committed = self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never));
-        if self.connection_broke() {
-            return Err(CommitLoss::ConnectionBroke.into());
+        match committed {
+            Err(Verdict::Lost(_)) => committed,
+            _ if self.connection_broke() => Err(CommitLoss::ConnectionBroke.into()),
+            _ => committed,
         }
-        committed
     }
 
     /// Whether a connection broke since the watch was reset. First serves every event that librdkafka has queued.
