@@ -1,5 +1,5 @@
 //! Making it durable: puts the state and the committable offsets that belong together into the batch of `outbox.rs`, and
-//! does what follows once that is known good (rules T2, T3). A batch carries the state as it is when it is gathered, and
+//! does what follows once that is known good (rules T2, T3). A batch carries the state as it is when it is gathered, and, if they go along,
 //! the committable offsets that go with exactly that state.
 
 use crate::event::Outgoing;

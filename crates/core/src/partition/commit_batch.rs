@@ -1,4 +1,4 @@
-//! What one transaction carries: results, state and the offsets they answer, together or not at all (rule T2).
+//! What one transaction carries: results and their state, together or not at all, and now and then the offsets (rule T2).
 
 use crate::event::Outgoing;
 use crate::topics::Position;
